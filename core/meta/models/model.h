@@ -1,0 +1,61 @@
+// Models as functions of task-batched parameters.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "core/job/job_spec.h"
+#include "core/meta/tensors.h"
+
+namespace innerloop::meta {
+
+// How a tensor's first values are drawn.
+struct Initialiser {
+  enum class Kind { kZeros, kOnes, kHeNormal, kGlorotUniform, kTruncatedNormal, kLecunNormal };
+  Kind kind = Kind::kZeros;
+  int64_t fan_in = 1;
+  int64_t fan_out = 1;
+};
+
+struct ModelParameter {
+  std::string name;            // e.g. "conv1.weight"
+  std::vector<int64_t> shape;  // of one task
+  Initialiser initialiser;
+};
+
+struct ForwardOptions {
+  // Batch norm takes its statistics from the first so many examples of each task; -1: from all.
+  // (Support and queries go in together, the support set first, when queries must not influence
+  // each other.)
+  int64_t statistics_rows = -1;
+};
+
+// Immutable; Forward may be called from several threads at once.
+class Model {
+ public:
+  virtual ~Model() = default;
+  const std::vector<ModelParameter>& parameters() const { return parameters_; }
+  // `parameters`: one tensor for each of parameters(), [T, ...shape]; `inputs` [T, n, ...]. Returns
+  // [T, n, outputs]. Twice differentiable in both, in float32 and float64. Task t's outputs depend
+  // on task t's parameters and inputs alone.
+  virtual Tensor Forward(absl::Span<const Tensor> parameters, const Tensor& inputs,
+                         const ForwardOptions& options) const = 0;
+
+ protected:
+  std::vector<ModelParameter> parameters_;
+};
+
+// INVALID_ARGUMENT names the field of the spec.
+absl::StatusOr<std::unique_ptr<Model>> CreateModel(const v1::ModelSpec& spec,
+                                                   const TaskShape& shape);
+
+// Values of tensor `index` of a job, float32, on the CPU: a function of (seed, index, initialiser,
+// shape).
+Tensor DrawInitial(const Initialiser& initialiser, absl::Span<const int64_t> shape, uint64_t seed,
+                   uint32_t index);
+
+}  // namespace innerloop::meta

@@ -1,0 +1,53 @@
+// The meta-learning core as its callers see it: a job, ready to compute work items. Does not
+// include LibTorch.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "core/dataset/dataset.h"
+#include "core/tensor/parameter_set.h"
+#include "innerloop/v1/job.pb.h"
+#include "innerloop/v1/work.pb.h"
+
+namespace innerloop::meta {
+
+struct ShardOutput {
+  FlatBuffer update;  // sum over the shard's tasks
+  v1::TaskMetrics metrics;
+};
+
+// A resolved job bound to its data. Made once per job and worker; its functions may be called from
+// several compute threads at once. Exceptions of LibTorch end here as statuses: RESOURCE_EXHAUSTED
+// for memory, INTERNAL for the rest.
+class Program {
+ public:
+  // `dataset` is null for generated tasks. RESOURCE_EXHAUSTED when the meta-parameters hold more
+  // than `max_parameters` scalars, found before memory is taken; INVALID_ARGUMENT names the field
+  // of the spec.
+  static absl::StatusOr<std::unique_ptr<Program>> Create(const v1::JobSpec& resolved,
+                                                         std::shared_ptr<const Dataset> dataset,
+                                                         uint64_t max_parameters = UINT64_MAX);
+  virtual ~Program() = default;
+  virtual const Layout& layout() const = 0;
+  // The first parameters: a function of the spec alone.
+  virtual absl::StatusOr<FlatBuffer> Initialise() const = 0;
+  // `parameters` has layout().flat_size() values.
+  virtual absl::StatusOr<ShardOutput> RunShard(const FlatBuffer& parameters,
+                                               const v1::Shard& shard) const = 0;
+  virtual absl::StatusOr<v1::EvaluationSums> RunEvaluation(
+      const FlatBuffer& parameters, const v1::EvaluationShard& shard) const = 0;
+};
+
+// To be called once in each compute thread before it runs a Program: one intra-op thread,
+// deterministic settings, denormals flushed.
+void PrepareComputeThread();
+
+// What this process's results depend on besides the job.
+v1::NumericsFingerprint Fingerprint();
+// e.g. "2.11.0".
+std::string LibTorchVersion();
+
+}  // namespace innerloop::meta

@@ -1,0 +1,87 @@
+// The coordinator without its transport: what the gRPC services call.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/support/clock.h"
+#include "innerloop/v1/training.pb.h"
+#include "innerloop/v1/work.pb.h"
+#include "server/metrics/metrics.h"
+#include "server/options.h"
+#include "server/storage/checkpoint_store.h"
+#include "server/storage/data_set_store.h"
+#include "server/storage/recorder.h"
+#include "server/storage/state_store.h"
+#include "server/workers/worker_link.h"
+
+namespace innerloop::server {
+
+// Jobs, workers, and the iterations that run between them. Thread-safe; callbacks are called
+// without locks held.
+class Coordinator {
+ public:
+  struct Dependencies {
+    StateStore& state;
+    CheckpointStore& checkpoints;
+    DataSetStore& data_sets;
+    Recorder& recorder;
+    Metrics& metrics;
+    const Clock& clock;
+  };
+  // Loads all jobs; those that had not ended go on from their last good checkpoint.
+  static absl::StatusOr<std::unique_ptr<Coordinator>> Create(const Options& options,
+                                                             const Dependencies& dependencies);
+  virtual ~Coordinator() = default;
+
+  // ---- for users
+  // -------------------------------------------------------------------------------------------------------------------
+  virtual absl::StatusOr<v1::Job> Submit(const v1::SubmitJobRequest& request) = 0;
+  virtual absl::StatusOr<v1::Job> Get(const std::string& id) = 0;
+  virtual std::vector<v1::Job> List() = 0;
+  virtual absl::StatusOr<v1::Job> Cancel(const std::string& id) = 0;
+  virtual absl::StatusOr<v1::Job> Pause(const std::string& id) = 0;
+  virtual absl::StatusOr<v1::Job> Resume(const std::string& id) = 0;
+  virtual absl::StatusOr<v1::Job> Extend(const std::string& id, uint64_t iterations) = 0;
+  virtual absl::Status Delete(const std::string& id) = 0;
+  // `done` is called once, when the evaluation ended, failed or the coordinator stops.
+  virtual void Evaluate(const v1::EvaluateRequest& request,
+                        std::function<void(absl::StatusOr<v1::Evaluation>)> done) = 0;
+  // Makes an ended job of a checkpoint that is stored under checkpoint.metadata.job_id (a fresh
+  // id).
+  virtual absl::StatusOr<v1::Job> Adopt(Checkpoint checkpoint) = 0;
+  // A number that grows with every event of the job, for watches: waits until it exceeds `seen`,
+  // the job ended, or the timeout.
+  virtual uint64_t AwaitEvents(const std::string& id, uint64_t seen, absl::Duration timeout) = 0;
+  virtual std::vector<v1::WorkerInfo> Workers() = 0;
+  // Whether a job that has not ended uses the data set.
+  virtual bool Uses(const std::string& data_set_sha256) = 0;
+
+  // ---- for worker streams
+  // ----------------------------------------------------------------------------------------------------------
+  // A stream's Hello arrived. The link stays valid until Disconnect returns. FAILED_PRECONDITION
+  // for another protocol version. Returns the worker's id.
+  virtual absl::StatusOr<std::string> Connect(const v1::Hello& hello, WorkerLink* link) = 0;
+  virtual void Disconnect(const std::string& worker_id) = 0;
+  // Reports other than Hello and frames.
+  virtual void OnReport(const std::string& worker_id, const v1::Report& report) = 0;
+  // The flat buffer of a result is there; frames were put together and verified by the stream.
+  virtual void OnBuffer(const std::string& worker_id, uint64_t transfer, FlatBuffer buffer) = 0;
+  // Whether a result's buffer of `bytes` is wanted from this worker's work item, before memory is
+  // taken for it.
+  virtual bool WantsBuffer(const std::string& worker_id, uint64_t work_id, uint64_t bytes) = 0;
+
+  // Time passes: deadlines, lost workers, slow shards, retention. Called some ten times a second by
+  // main's timer thread.
+  virtual void Tick() = 0;
+  // Finishes the iterations under way, checkpoints every running job, tells the workers goodbye;
+  // afterwards nothing iterates.
+  virtual void Stop(absl::Duration patience) = 0;
+};
+
+}  // namespace innerloop::server

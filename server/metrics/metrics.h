@@ -1,0 +1,48 @@
+// What the coordinator shows to Prometheus. Every series is defined here, and only here.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "innerloop/v1/training.pb.h"
+
+namespace innerloop::server {
+
+// Phases of an iteration, for innerloop_iteration_phase_seconds.
+enum class Phase { kCompute, kReduce, kOuterStep, kTotal };
+
+// A job's series, resolved once. Thread-safe, cheap (atomics). Gauges that show losses are means
+// over the iterations of the last second.
+class JobMetrics {
+ public:
+  virtual ~JobMetrics() = default;
+  virtual void OnIteration(const v1::IterationRecord& record) = 0;
+  virtual void OnPhase(Phase phase, absl::Duration time) = 0;
+  virtual void OnEvaluation(const v1::Evaluation& evaluation) = 0;
+  virtual void OnShardsInFlight(int change) = 0;
+  virtual void OnShardReissued() = 0;
+  // outcome: "counted", "failed", "stale".
+  virtual void OnTasks(const char* outcome, uint64_t tasks) = 0;
+  virtual void OnCheckpoint(absl::Duration took, bool ok) = 0;
+};
+
+// Thread-safe.
+class Metrics {
+ public:
+  // Serves `listen` ("host:port", port 0: any; empty: nothing is served). UNAVAILABLE names the
+  // address when it cannot be bound.
+  static absl::StatusOr<std::unique_ptr<Metrics>> Create(const std::string& listen);
+  virtual ~Metrics() = default;
+  // host:port that is served; empty when none is.
+  virtual std::string address() const = 0;
+  virtual std::shared_ptr<JobMetrics> ForJob(const std::string& job_id) = 0;
+  // Removes the series of a job.
+  virtual void Remove(const std::string& job_id) = 0;
+  virtual void OnWorkers(int connected, int draining, int lost, int slots, int busy_slots) = 0;
+  virtual void OnBytes(uint64_t sent, uint64_t received) = 0;
+  virtual void OnJobs(v1::JobState state, int count) = 0;
+};
+
+}  // namespace innerloop::server

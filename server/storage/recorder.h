@@ -1,0 +1,54 @@
+// Writes beside the training: a thread of its own takes histories, job states and checkpoints, so
+// that iterations never wait for a disk.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/support/clock.h"
+#include "innerloop/v1/training.pb.h"
+#include "server/storage/checkpoint_store.h"
+#include "server/storage/state_store.h"
+
+namespace innerloop::server {
+
+// Thread-safe. The order of calls for one job is the order of what becomes durable.
+class Recorder {
+ public:
+  Recorder(StateStore& state, CheckpointStore& checkpoints, const Clock& clock);
+  // Writes what is queued, then ends the thread.
+  ~Recorder();
+
+  // Queued, written once a second and before each checkpoint or Flush.
+  void AddIteration(const std::string& job_id, v1::IterationRecord record);
+  void AddEvaluation(const std::string& job_id, v1::Evaluation evaluation);
+  // Replaces the job's stored row at the next write.
+  void UpdateJob(v1::Job job);
+
+  // Queues a checkpoint: history up to it is committed first, then the file is written; then `done`
+  // is called on the recorder's thread, without locks held. Only one is queued for a job at a time:
+  // the caller waits for `done` before the next.
+  using CheckpointDone = std::function<void(absl::StatusOr<v1::CheckpointInfo>)>;
+  void WriteCheckpoint(Checkpoint checkpoint, bool best, uint32_t keep, CheckpointDone done);
+
+  // Returns when everything queued before the call is durable, with the first error.
+  absl::Status Flush();
+
+  // Forgets what is queued for a job (before it is deleted).
+  void Forget(const std::string& job_id);
+
+  // Records queued but not yet in the store, so that a watch misses none: calls `visit` for each
+  // with iteration >= from.
+  std::vector<v1::IterationRecord> Pending(const std::string& job_id, uint64_t from);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace innerloop::server
