@@ -20,7 +20,7 @@
 
 namespace innerloop {
 
-// Largest write and the largest message that is taken.
+// Largest write (an entry that is larger goes alone) and the largest message that is taken.
 inline constexpr int kMaxBatchBytes = 2 << 20;
 inline constexpr int kMaxMessageBytes = 4 << 20;
 // Field number of `frame` in both Instruction and Report.
@@ -54,10 +54,16 @@ class OutgoingQueue {
   void Clear();
 
  private:
+  // Serialised entries, the last of which may be a frame's beginning that `data` completes.
   struct Item {
-    std::vector<grpc::Slice> slices;
-    size_t bytes = 0;
+    std::string head;
+    grpc::Slice data;
+    bool has_data = false;
+    size_t bytes() const { return head.size() + (has_data ? data.size() : 0); }
   };
+  // Where the next entry's bytes go.
+  std::string& Head(size_t more);
+
   std::deque<Item> items_;
 };
 
@@ -65,7 +71,8 @@ class OutgoingQueue {
 class BatchHandler {
  public:
   virtual ~BatchHandler() = default;
-  // A serialised Instruction or Report that is no frame.
+  // A serialised Instruction or Report that is no frame. (One that hides its frame by an unusual
+  // encoding comes here too; nobody sends such.)
   virtual absl::Status OnEntry(absl::string_view serialised) = 0;
   // Where the frame's `size` bytes are to be put; null drops them (a transfer that is no longer
   // wanted).
