@@ -35,9 +35,10 @@ struct TensorEntry {
 class Layout {
  public:
   Layout() = default;
-  // Checks names (unique, not empty, at most 200 characters), sizes (each dimension at least 1; at
-  // most `max_scalars` in total), multipliers and bounds. INVALID_ARGUMENT or RESOURCE_EXHAUSTED,
-  // naming the tensor. Takes memory for the description only.
+  // Checks names (unique, 1 to 200 printable ASCII characters, not beginning with "optimizer/" or
+  // "__"), shapes (at most 16 dimensions, each at least 1; at most `max_scalars` in total),
+  // multipliers and bounds. INVALID_ARGUMENT or RESOURCE_EXHAUSTED, naming the tensor. Takes memory
+  // for the description only.
   static absl::StatusOr<Layout> Create(const v1::ParameterLayout& proto,
                                        uint64_t max_scalars = UINT64_MAX);
 
@@ -61,15 +62,15 @@ class Layout {
   int64_t scalars_ = 0;
 };
 
-// A float32 buffer that starts at a multiple of 64 bytes. Movable; copies are explicit.
-// Thread-compatible.
+// A float32 buffer that starts at a multiple of 64 bytes. Movable, which empties it; copies are
+// explicit. Thread-compatible.
 class FlatBuffer {
  public:
   FlatBuffer() = default;
   // Zeros.
   explicit FlatBuffer(int64_t size);
-  FlatBuffer(FlatBuffer&&) noexcept = default;
-  FlatBuffer& operator=(FlatBuffer&&) noexcept = default;
+  FlatBuffer(FlatBuffer&& other) noexcept;
+  FlatBuffer& operator=(FlatBuffer&& other) noexcept;
   FlatBuffer Clone() const;
 
   float* data() { return data_.get(); }

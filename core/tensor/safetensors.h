@@ -1,5 +1,5 @@
 // The safetensors file format (https://huggingface.co/docs/safetensors): 8 bytes little-endian
-// header length, a JSON header, the data.
+// header length, a JSON header, the data. Files of ours carry a checksum in their metadata.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,6 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "core/support/file_system.h"
 
 namespace innerloop {
 
@@ -35,44 +34,35 @@ struct SafeTensorsView {
   const SafeTensor* Find(absl::string_view name) const;
 };
 
-// Checks everything before use: header length, JSON, types, shapes against byte ranges, ranges
-// inside the file, without overlap. Data begins at a multiple of 64 bytes of the file in ours;
-// others' need not. INVALID_ARGUMENT with what is wrong; `name_for_errors` is the file.
+// Checks everything before use: header length (at most 100 MB, as the format's reference has it),
+// JSON, types, shapes against byte ranges, and that the ranges fill the file without gap or
+// overlap. Others' tensors need not be aligned. INVALID_ARGUMENT with what is wrong;
+// `name_for_errors` is the file.
 absl::StatusOr<SafeTensorsView> ParseSafeTensors(absl::string_view file,
                                                  absl::string_view name_for_errors);
 
-// The header (length prefix included, padded so that data starts at a multiple of 64) for tensors
-// that are written right after it in the given order, each tensor's bytes padded with zeros to a
-// multiple of 64 -- except that padding between tensors is not allowed by the format, so tensors
-// whose size is no multiple of 64 bytes go last or are followed by a filler tensor named
-// "__padding_N" (U8), which readers of this project skip. Returns the header and the pieces of the
-// data (borrowed from the tensors and from `header`'s owner).
+// A file to be written: the header (length prefix included, padded so that the data starts at a
+// multiple of 64), then the tensors' bytes (borrowed).
 struct SafeTensorsFile {
   std::string header;
-  std::vector<absl::string_view> pieces;  // data after the header, fillers included
+  std::vector<absl::string_view> pieces;
 };
+// Orders the tensors by falling element size, otherwise as given, so that each starts at a multiple
+// of its element size: the format allows no padding between them. INVALID_ARGUMENT for a shape that
+// does not fit its bytes, names that are there twice, text that is not UTF-8.
 absl::StatusOr<SafeTensorsFile> BuildSafeTensors(
     absl::Span<const SafeTensor> tensors, const std::map<std::string, std::string>& metadata);
 
-// The metadata key "crc32c" protects the whole file: CRC32C over every byte, its own eight hex
-// digits counting as '0'. Seal fills the digits into a header that was built with the value
-// "00000000"; Verify gives DATA_LOSS, naming the file, on a mismatch or when the field is missing.
+// The metadata key "crc32c" protects the whole file: CRC32C over every byte, its own eight
+// lower-case hex digits counting as '0'. Seal fills the digits into a header that was built with
+// the value "00000000"; Verify gives DATA_LOSS, naming the file, on a mismatch or when the field is
+// missing.
 void SealCrc32c(SafeTensorsFile& file);
 absl::Status VerifyCrc32c(absl::string_view file, absl::string_view name_for_errors);
 
-// A file mapped into memory, read-only. Movable. Thread-safe.
-class MappedFile {
- public:
-  static absl::StatusOr<MappedFile> Open(const std::string& path);
-  MappedFile(MappedFile&& other) noexcept;
-  MappedFile& operator=(MappedFile&& other) noexcept;
-  ~MappedFile();
-  absl::string_view bytes() const { return {data_, size_}; }
-
- private:
-  MappedFile() = default;
-  const char* data_ = nullptr;
-  size_t size_ = 0;
-};
+// Verifies and parses a file of ours: one whose metadata key "format" is `format`. DATA_LOSS for a
+// damaged file, INVALID_ARGUMENT for a sound safetensors file of another kind.
+absl::StatusOr<SafeTensorsView> ParseSealed(absl::string_view file, absl::string_view format,
+                                            absl::string_view name_for_errors);
 
 }  // namespace innerloop

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -31,7 +31,8 @@ class IncomingTransfer {
 
   uint64_t transfer() const { return transfer_; }
   // Where the next frame's data must be put, or why the frame does not fit: wrong offset, beyond
-  // the end, too large. The caller copies `size` bytes there and then calls Commit.
+  // the end, empty, too large. INVALID_ARGUMENT. The caller copies `size` bytes there and then
+  // calls Commit.
   absl::StatusOr<char*> Reserve(uint64_t offset, uint64_t size);
   // DATA_LOSS when the bytes just put in do not have this checksum.
   absl::Status Commit(uint64_t size, uint32_t crc32c);
