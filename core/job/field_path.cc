@@ -1,1 +1,126 @@
+// Setting one field of a job by its path.
+#include <string>
+#include <vector>
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/io/tokenizer.h>
+#include <google/protobuf/message.h>
+#include <google/protobuf/text_format.h>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "core/job/job_spec.h"
+
+namespace innerloop {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::EnumDescriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+std::string FieldNames(const Descriptor& type) {
+  std::vector<std::string> names;
+  for (int i = 0; i < type.field_count(); ++i) {
+    names.push_back(type.field(i)->name());
+  }
+  return absl::StrJoin(names, ", ");
+}
+
+// "second" stands for ORDER_SECOND.
+std::string FullEnumName(const EnumDescriptor& type, absl::string_view value) {
+  const std::string upper = absl::AsciiStrToUpper(value);
+  for (int i = 0; i < type.value_count(); ++i) {
+    const std::string& name = type.value(i)->name();
+    if (name == upper || absl::EndsWith(name, absl::StrCat("_", upper))) {
+      return name;
+    }
+  }
+  return std::string(value);
+}
+
+std::string EnumNames(const EnumDescriptor& type) {
+  std::vector<std::string> names;
+  for (int i = 1; i < type.value_count(); ++i) {
+    names.push_back(type.value(i)->name());
+  }
+  return absl::StrJoin(names, ", ");
+}
+
+std::string Expected(const FieldDescriptor& field) {
+  if (field.enum_type() != nullptr) {
+    return absl::StrCat("one of ", EnumNames(*field.enum_type()));
+  }
+  if (field.message_type() != nullptr) {
+    return absl::StrCat("{...} with the fields ", FieldNames(*field.message_type()));
+  }
+  return absl::StrCat("a value of type ", field.is_repeated() ? "list of " : "", field.type_name());
+}
+
+std::string AsText(const FieldDescriptor& field, absl::string_view value) {
+  if (field.enum_type() != nullptr && !field.is_repeated()) {
+    return FullEnumName(*field.enum_type(), value);
+  }
+  const bool quoted = absl::StartsWith(value, "\"") || absl::StartsWith(value, "'");
+  if (field.type() == FieldDescriptor::TYPE_STRING && !field.is_repeated() && !quoted) {
+    return absl::StrCat("\"", absl::CEscape(value), "\"");
+  }
+  return std::string(value);
+}
+
+// The parser's own complaints go to the caller as one line, not to a log.
+class Silent final : public google::protobuf::io::ErrorCollector {
+ public:
+  void AddError(int, google::protobuf::io::ColumnNumber, const std::string&) override {}
+};
+
+}  // namespace
+
+absl::Status SetField(v1::JobSpec& spec, absl::string_view assignment) {
+  const std::vector<std::string> sides = absl::StrSplit(assignment, absl::MaxSplits('=', 1));
+  if (sides.size() != 2 || sides[0].empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", assignment, "' is no assignment; write path=value, e.g. iterations=200"));
+  }
+  const std::string& path = sides[0];
+  // On a copy, so that a bad assignment changes nothing.
+  v1::JobSpec changed = spec;
+  Message* message = &changed;
+  const std::vector<std::string> parts = absl::StrSplit(path, '.');
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(parts[i]);
+    if (field == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", path, "': ", i == 0 ? "a job" : parts[i - 1], " has no field '",
+                       parts[i], "'; it has ", FieldNames(*message->GetDescriptor())));
+    }
+    if (i + 1 < parts.size()) {
+      if (field->message_type() == nullptr || field->is_repeated()) {
+        return absl::InvalidArgumentError(absl::StrCat("'", path, "': ", parts[i], " is ",
+                                                       Expected(*field), " and has no fields"));
+      }
+      message = message->GetReflection()->MutableMessage(message, field);
+      continue;
+    }
+    message->GetReflection()->ClearField(message, field);
+    Silent silent;
+    google::protobuf::TextFormat::Parser parser;
+    parser.RecordErrorsTo(&silent);
+    parser.SetRecursionLimit(50);
+    const bool is_message = field->message_type() != nullptr;
+    const std::string text =
+        absl::StrCat(parts[i], is_message ? " " : ": ", AsText(*field, sides[1]));
+    if (!parser.MergeFromString(text, message)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", path, "': '", sides[1], "' does not fit; it takes ", Expected(*field)));
+    }
+  }
+  spec = std::move(changed);
+  return absl::OkStatus();
+}
+
+}  // namespace innerloop

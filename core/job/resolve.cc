@@ -1,1 +1,184 @@
+#include <algorithm>
 
+#include "core/job/checks.h"
+#include "core/job/job_spec.h"
+#include "core/job/resolve_parts.h"
+#include "core/support/status_macros.h"
+
+namespace innerloop {
+namespace job {
+namespace {
+
+constexpr uint32_t kMaxMetaBatch = 1'000'000;
+constexpr uint64_t kMaxIterations = 1'000'000'000'000;
+constexpr uint32_t kFusedWidth = 256;
+
+std::string DefaultName(const v1::JobSpec& spec) {
+  const auto member = [](const google::protobuf::Message& message, absl::string_view oneof) {
+    const auto* descriptor = message.GetDescriptor()->FindOneofByName(std::string(oneof));
+    return message.GetReflection()->GetOneofFieldDescriptor(message, descriptor)->name();
+  };
+  const std::string tasks = spec.tasks().has_episodes() ? spec.tasks().episodes().dataset()
+                                                        : member(spec.tasks(), "kind");
+  return absl::StrCat(member(spec.algorithm(), "kind"), "-", tasks).substr(0, 100);
+}
+
+absl::Status ResolveBatches(v1::JobSpec& spec) {
+  if (spec.meta_batch() == 0) {
+    return absl::InvalidArgumentError(absl::StrCat("meta_batch is missing or 0; it must be 1 to ",
+                                                   kMaxMetaBatch, " tasks per iteration"));
+  }
+  INNERLOOP_RETURN_IF_ERROR(InRange("meta_batch", spec.meta_batch(), 1U, kMaxMetaBatch));
+  if (spec.tasks_per_shard() == 0) {
+    spec.set_tasks_per_shard(std::min(64U, (spec.meta_batch() + 1) / 2));
+  }
+  INNERLOOP_RETURN_IF_ERROR(
+      InRange("tasks_per_shard", spec.tasks_per_shard(), 1U, spec.meta_batch()));
+  if (spec.tasks_per_chunk() == 0) {
+    spec.set_tasks_per_chunk(std::min(spec.tasks_per_shard(), spec.model().has_conv4() ? 8U : 32U));
+  }
+  INNERLOOP_RETURN_IF_ERROR(
+      InRange("tasks_per_chunk", spec.tasks_per_chunk(), 1U, spec.tasks_per_shard()));
+  if (spec.iterations() == 0) {
+    return absl::InvalidArgumentError("iterations is missing or 0; it must be at least 1");
+  }
+  return InRange("iterations", spec.iterations(), uint64_t{1}, kMaxIterations);
+}
+
+// Why the fused engine cannot compute the job; empty when it can.
+std::string WhyNotFused(const v1::JobSpec& spec) {
+  const v1::ModelSpec& model = spec.model();
+  if (model.has_conv4()) {
+    return "model.conv4";
+  }
+  if (model.has_mlp() && model.mlp().batch_norm()) {
+    return "model.mlp.batch_norm";
+  }
+  if (model.has_mlp() && model.mlp().activation() == v1::ACTIVATION_GELU) {
+    return "ACTIVATION_GELU";
+  }
+  if (!spec.algorithm().has_maml()) {
+    return "algorithms other than maml";
+  }
+  if (!spec.algorithm().maml().inner_optimizer().has_sgd()) {
+    return "inner optimisers other than sgd";
+  }
+  if (spec.loss().kind() != v1::LossSpec::KIND_MSE &&
+      spec.loss().kind() != v1::LossSpec::KIND_CROSS_ENTROPY) {
+    return "losses other than KIND_MSE and KIND_CROSS_ENTROPY";
+  }
+  return "";
+}
+
+bool IsSmall(const v1::ModelSpec& model, const TaskShape* shape) {
+  const bool small_ends = shape != nullptr && shape->outputs <= kFusedWidth &&
+                          shape->input.size() == 1 && shape->input[0] <= kFusedWidth;
+  return small_ends && std::all_of(model.mlp().hidden().begin(), model.mlp().hidden().end(),
+                                   [](uint32_t width) { return width <= kFusedWidth; });
+}
+
+absl::Status ResolveEngine(v1::JobSpec& spec, const TaskShape* shape) {
+  v1::ComputeSpec& compute = *spec.mutable_compute();
+  if (!v1::ComputeSpec::Engine_IsValid(compute.engine())) {
+    return absl::InvalidArgumentError("compute.engine has an unknown value");
+  }
+  const std::string why_not = WhyNotFused(spec);
+  if (compute.engine() == v1::ComputeSpec::ENGINE_FUSED && !why_not.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "compute.engine is ENGINE_FUSED, which does not know ", why_not, "; leave it out"));
+  }
+  // Without its data set the size of a job's inputs is not known: decide when it is.
+  const bool decidable = shape != nullptr || !why_not.empty();
+  if (compute.engine() == v1::ComputeSpec::ENGINE_UNSPECIFIED && decidable) {
+    compute.set_engine(why_not.empty() && IsSmall(spec.model(), shape)
+                           ? v1::ComputeSpec::ENGINE_FUSED
+                           : v1::ComputeSpec::ENGINE_AUTOGRAD);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ResolveLoss(v1::JobSpec& spec) {
+  const bool classification = spec.tasks().has_episodes();
+  v1::LossSpec& loss = *spec.mutable_loss();
+  auto kind = loss.kind();
+  INNERLOOP_RETURN_IF_ERROR(OrDefault(
+      "loss.kind", kind, classification ? v1::LossSpec::KIND_CROSS_ENTROPY : v1::LossSpec::KIND_MSE,
+      v1::LossSpec::Kind_IsValid));
+  loss.set_kind(kind);
+  const bool for_classes =
+      kind == v1::LossSpec::KIND_CROSS_ENTROPY || kind == v1::LossSpec::KIND_BINARY_CROSS_ENTROPY;
+  if (classification != for_classes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("loss.kind is ", v1::LossSpec::Kind_Name(kind), "; ",
+                     classification ? "classes want KIND_CROSS_ENTROPY or KIND_BINARY_CROSS_ENTROPY"
+                                    : "numeric targets want KIND_MSE or KIND_HUBER"));
+  }
+  if (kind == v1::LossSpec::KIND_HUBER) {
+    loss.set_huber_delta(loss.has_huber_delta() ? loss.huber_delta() : 1);
+    return Positive("loss.huber_delta", loss.huber_delta());
+  }
+  if (loss.has_huber_delta()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("loss.huber_delta is for KIND_HUBER alone; the "
+                     "loss is ",
+                     v1::LossSpec::Kind_Name(kind)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace job
+
+absl::StatusOr<TaskShape> ShapeOfTasks(const v1::JobSpec& resolved,
+                                       const v1::DataSetDescription* data_set) {
+  TaskShape shape;
+  if (resolved.tasks().has_sinusoid()) {
+    shape.input = {1};
+    shape.outputs = 1;
+    return shape;
+  }
+  if (data_set == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the data set '", resolved.tasks().episodes().dataset(), "' is not known"));
+  }
+  shape.input.assign(data_set->example_shape().begin(), data_set->example_shape().end());
+  shape.outputs = resolved.tasks().episodes().ways();
+  shape.classification = true;
+  return shape;
+}
+
+absl::StatusOr<v1::JobSpec> ResolveJobSpec(const v1::JobSpec& spec,
+                                           const v1::DataSetDescription* data_set) {
+  v1::JobSpec resolved = spec;
+  if (resolved.name().size() > 100) {
+    return absl::InvalidArgumentError("name has more than 100 characters");
+  }
+  INNERLOOP_RETURN_IF_ERROR(job::ResolveTasks(*resolved.mutable_tasks()));
+  std::optional<TaskShape> shape;
+  if (data_set != nullptr || !DataSetOf(resolved).has_value()) {
+    INNERLOOP_ASSIGN_OR_RETURN(shape, ShapeOfTasks(resolved, data_set));
+  }
+  const TaskShape* known_shape = shape.has_value() ? &*shape : nullptr;
+  if (data_set != nullptr) {
+    INNERLOOP_RETURN_IF_ERROR(job::CheckAgainstDataSet(resolved, *data_set));
+    resolved.mutable_tasks()->mutable_episodes()->set_dataset_sha256(data_set->sha256());
+  }
+  INNERLOOP_RETURN_IF_ERROR(job::ResolveModel(*resolved.mutable_model(), known_shape));
+  INNERLOOP_RETURN_IF_ERROR(job::ResolveLoss(resolved));
+  INNERLOOP_RETURN_IF_ERROR(job::ResolveAlgorithm(*resolved.mutable_algorithm(), resolved.tasks()));
+  INNERLOOP_RETURN_IF_ERROR(job::ResolveOuterOptimizer(*resolved.mutable_outer_optimizer()));
+  INNERLOOP_RETURN_IF_ERROR(job::ResolveBatches(resolved));
+  INNERLOOP_RETURN_IF_ERROR(job::ResolveSchedules(resolved));
+  INNERLOOP_RETURN_IF_ERROR(job::ResolveEngine(resolved, known_shape));
+  if (resolved.weight() == 0) {
+    resolved.set_weight(1);
+  }
+  INNERLOOP_RETURN_IF_ERROR(job::InRange("weight", resolved.weight(), 0.001, 1000.0));
+  if (resolved.name().empty()) {
+    resolved.set_name(job::DefaultName(resolved));
+  }
+  return resolved;
+}
+
+}  // namespace innerloop

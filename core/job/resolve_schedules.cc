@@ -1,0 +1,115 @@
+// Evaluations, checkpoints, limits.
+#include "core/job/checks.h"
+#include "core/job/resolve_parts.h"
+#include "core/support/status_macros.h"
+
+namespace innerloop {
+namespace {
+
+using job::InRange;
+using job::Positive;
+
+constexpr uint32_t kMaxEpisodes = 10'000'000;
+constexpr uint32_t kMaxSteps = 10'000;
+constexpr uint32_t kDefaultSteps = 10;
+constexpr uint32_t kPeriodicEpisodes = 600;
+constexpr uint32_t kFinalEpisodes = 1000;
+
+// Whether the job's model looks at other examples of the batch.
+bool UsesBatchStatistics(const v1::ModelSpec& model) {
+  return (model.has_mlp() && model.mlp().batch_norm()) ||
+         (model.has_conv4() && model.conv4().norm() == v1::Conv4Model::NORM_BATCH);
+}
+
+}  // namespace
+
+absl::StatusOr<v1::EvaluationProtocol> ResolveProtocol(const v1::JobSpec& resolved,
+                                                       const v1::EvaluationProtocol& protocol,
+                                                       v1::Split default_split,
+                                                       uint32_t default_episodes,
+                                                       absl::string_view field) {
+  v1::EvaluationProtocol result = protocol;
+  const auto name = [field](absl::string_view last) { return absl::StrCat(field, ".", last); };
+  v1::Split split = result.split();
+  INNERLOOP_RETURN_IF_ERROR(job::OrDefault(name("split"), split, default_split, v1::Split_IsValid));
+  result.set_split(split);
+  if (result.episodes() == 0) {
+    result.set_episodes(default_episodes);
+  }
+  if (!result.has_inner_steps()) {
+    result.set_inner_steps(kDefaultSteps);
+  }
+  v1::Transduction transduction = result.transduction();
+  INNERLOOP_RETURN_IF_ERROR(job::OrDefault(name("transduction"), transduction,
+                                           v1::TRANSDUCTION_ALL_QUERIES, v1::Transduction_IsValid));
+  result.set_transduction(transduction);
+  INNERLOOP_RETURN_IF_ERROR(InRange(name("episodes"), result.episodes(), 1U, kMaxEpisodes));
+  INNERLOOP_RETURN_IF_ERROR(InRange(name("inner_steps"), result.inner_steps(), 0U, kMaxSteps));
+
+  if (resolved.tasks().has_episodes()) {
+    const v1::EpisodeTasks& tasks = resolved.tasks().episodes();
+    if (result.ways() == 0) {
+      result.set_ways(tasks.ways());
+    }
+    if (result.ways() != tasks.ways()) {
+      return absl::InvalidArgumentError(absl::StrCat(name("ways"), " is ", result.ways(),
+                                                     "; the model has ", tasks.ways(), " outputs"));
+    }
+    result.set_shots(result.shots() == 0 ? tasks.shots() : result.shots());
+    result.set_queries(result.queries() == 0 ? tasks.queries() : result.queries());
+  } else {
+    const v1::SinusoidTasks& tasks = resolved.tasks().sinusoid();
+    if (result.ways() > 1) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name("ways"), " is ", result.ways(), "; regression tasks have none"));
+    }
+    result.set_ways(1);
+    result.set_shots(result.shots() == 0 ? tasks.shots() : result.shots());
+    result.set_queries(result.queries() == 0 ? tasks.queries() : result.queries());
+  }
+  INNERLOOP_RETURN_IF_ERROR(InRange(name("shots"), result.shots(), 1U, 100'000U));
+  INNERLOOP_RETURN_IF_ERROR(InRange(name("queries"), result.queries(), 1U, 100'000U));
+  if (result.shots() * uint64_t{result.ways()} == 1 && UsesBatchStatistics(resolved.model())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name("shots"), " is 1 in a task of one class: batch norm needs two examples"));
+  }
+  return result;
+}
+
+namespace job {
+
+absl::Status ResolveSchedules(v1::JobSpec& spec) {
+  v1::EvaluationSchedule& evaluation = *spec.mutable_evaluation();
+  INNERLOOP_ASSIGN_OR_RETURN(*evaluation.mutable_periodic(),
+                             ResolveProtocol(spec, evaluation.periodic(), v1::SPLIT_VALIDATION,
+                                             kPeriodicEpisodes, "evaluation.periodic"));
+  INNERLOOP_ASSIGN_OR_RETURN(*evaluation.mutable_final(),
+                             ResolveProtocol(spec, evaluation.final(), v1::SPLIT_TEST,
+                                             kFinalEpisodes, "evaluation.final"));
+
+  v1::CheckpointSchedule& checkpoint = *spec.mutable_checkpoint();
+  checkpoint.set_every_seconds(checkpoint.has_every_seconds() ? checkpoint.every_seconds() : 30);
+  INNERLOOP_RETURN_IF_ERROR(Positive("checkpoint.every_seconds", checkpoint.every_seconds()));
+  checkpoint.set_keep(checkpoint.keep() == 0 ? 2 : checkpoint.keep());
+  INNERLOOP_RETURN_IF_ERROR(InRange("checkpoint.keep", checkpoint.keep(), 1U, 1000U));
+
+  v1::JobLimits& limits = *spec.mutable_limits();
+  limits.set_shard_timeout_seconds(
+      limits.has_shard_timeout_seconds() ? limits.shard_timeout_seconds() : 600);
+  INNERLOOP_RETURN_IF_ERROR(
+      Positive("limits.shard_timeout_seconds", limits.shard_timeout_seconds()));
+  INNERLOOP_RETURN_IF_ERROR(NotNegative("limits.max_seconds", limits.max_seconds()));
+
+  v1::NonFinitePolicy& non_finite = *spec.mutable_non_finite();
+  auto action = non_finite.action();
+  INNERLOOP_RETURN_IF_ERROR(OrDefault("non_finite.action", action, v1::NonFinitePolicy::ACTION_FAIL,
+                                      v1::NonFinitePolicy::Action_IsValid));
+  non_finite.set_action(action);
+  if (non_finite.max_consecutive() == 0) {
+    non_finite.set_max_consecutive(10);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace job
+}  // namespace innerloop
