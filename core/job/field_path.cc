@@ -1,4 +1,5 @@
 // Setting one field of a job by its path.
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -114,7 +115,13 @@ absl::Status SetField(v1::JobSpec& spec, absl::string_view assignment) {
     const bool is_message = field->message_type() != nullptr;
     const std::string text =
         absl::StrCat(parts[i], is_message ? " " : ": ", AsText(*field, sides[1]));
-    if (!parser.MergeFromString(text, message)) {
+    // Parsed apart first: a value must not smuggle in a second field behind its own.
+    const std::unique_ptr<Message> alone(message->New());
+    std::vector<const FieldDescriptor*> set;
+    const bool parsed = parser.MergeFromString(text, alone.get());
+    alone->GetReflection()->ListFields(*alone, &set);
+    if (!parsed || set.size() > 1 || (set.size() == 1 && set[0] != field) ||
+        !parser.MergeFromString(text, message)) {
       return absl::InvalidArgumentError(
           absl::StrCat("'", path, "': '", sides[1], "' does not fit; it takes ", Expected(*field)));
     }

@@ -75,6 +75,9 @@ class Differences final : public google::protobuf::util::MessageDifferencer::Rep
     Add(path, Value(a, path.back(), path.back().index), "absent");
   }
   void ReportModified(const Message& a, const Message& b, const std::vector<Field>& path) override {
+    if (path.back().field->message_type() != nullptr) {
+      return;  // its fields were reported
+    }
     Add(path, Value(a, path.back(), path.back().index),
         Value(b, path.back(), path.back().new_index));
   }

@@ -1,0 +1,186 @@
+#include <functional>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <google/protobuf/util/message_differencer.h>
+#include <gtest/gtest.h>
+
+#include "core/job/job_spec.h"
+
+namespace innerloop {
+namespace {
+
+using ::google::protobuf::util::MessageDifferencer;
+using ::testing::HasSubstr;
+
+v1::JobSpec Sinusoid() {
+  v1::JobSpec spec;
+  spec.mutable_model()->mutable_mlp()->add_hidden(40);
+  spec.mutable_tasks()->mutable_sinusoid();
+  spec.mutable_algorithm()->mutable_maml()->set_inner_steps(1);
+  spec.set_meta_batch(25);
+  spec.set_iterations(100);
+  return spec;
+}
+
+v1::DataSetDescription Digits() {
+  v1::DataSetDescription digits;
+  digits.set_name("digits");
+  digits.set_sha256(std::string(64, '1'));
+  digits.set_classes(10);
+  digits.set_smallest_class(20);
+  digits.add_example_shape(28);
+  digits.add_example_shape(28);
+  digits.add_example_shape(1);
+  return digits;
+}
+
+v1::JobSpec Episodes() {
+  v1::JobSpec spec = Sinusoid();
+  v1::EpisodeTasks& tasks = *spec.mutable_tasks()->mutable_episodes();
+  tasks.set_dataset("digits");
+  tasks.set_ways(5);
+  tasks.set_shots(1);
+  tasks.mutable_split()->mutable_counts()->set_train(5);
+  return spec;
+}
+
+TEST(ResolveJobSpec, FillsInTheDefaultsThatTheProtoDocuments) {
+  const auto resolved = ResolveJobSpec(Sinusoid(), nullptr);
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_EQ(resolved->name(), "maml-sinusoid");
+  EXPECT_EQ(resolved->tasks().sinusoid().shots(), 10);
+  EXPECT_EQ(resolved->tasks().sinusoid().queries(), 10);
+  EXPECT_EQ(resolved->tasks().sinusoid().amplitude().high(), 5);
+  EXPECT_EQ(resolved->loss().kind(), v1::LossSpec::KIND_MSE);
+  EXPECT_EQ(resolved->tasks_per_shard(), 13);
+  EXPECT_EQ(resolved->tasks_per_chunk(), 13);
+  EXPECT_EQ(resolved->outer_optimizer().learning_rate(), 0.001);
+  EXPECT_EQ(resolved->outer_optimizer().adam().beta2(), 0.999);
+  EXPECT_EQ(resolved->algorithm().maml().inner_optimizer().sgd().learning_rate(), 0.01);
+  EXPECT_EQ(resolved->evaluation().final().split(), v1::SPLIT_TEST);
+  EXPECT_EQ(resolved->evaluation().final().inner_steps(), 10);
+  EXPECT_EQ(resolved->compute().engine(), v1::ComputeSpec::ENGINE_FUSED);
+  EXPECT_EQ(resolved->weight(), 1);
+}
+
+TEST(ResolveJobSpec, ResolvingTwiceChangesNothing) {
+  const v1::DataSetDescription digits = Digits();
+  for (const v1::DataSetDescription* data_set :
+       {static_cast<const v1::DataSetDescription*>(nullptr), &digits}) {
+    const auto once = ResolveJobSpec(data_set == nullptr ? Sinusoid() : Episodes(), data_set);
+    ASSERT_TRUE(once.ok()) << once.status();
+    const auto twice = ResolveJobSpec(*once, data_set);
+    ASSERT_TRUE(twice.ok()) << twice.status();
+    EXPECT_TRUE(MessageDifferencer::Equals(*once, *twice));
+  }
+}
+
+TEST(ResolveJobSpec, ADataSetBindsTheJobToItsHash) {
+  const v1::DataSetDescription digits = Digits();
+  const auto resolved = ResolveJobSpec(Episodes(), &digits);
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_EQ(resolved->tasks().episodes().dataset_sha256(), digits.sha256());
+}
+
+TEST(ResolveJobSpec, TheFusedEngineIsOnlyForWhatItKnows) {
+  v1::JobSpec spec = Sinusoid();
+  spec.mutable_model()->mutable_mlp()->set_batch_norm(true);
+  EXPECT_EQ(ResolveJobSpec(spec, nullptr)->compute().engine(), v1::ComputeSpec::ENGINE_AUTOGRAD);
+  spec = Sinusoid();
+  spec.mutable_model()->mutable_mlp()->set_hidden(0, 300);
+  EXPECT_EQ(ResolveJobSpec(spec, nullptr)->compute().engine(), v1::ComputeSpec::ENGINE_AUTOGRAD);
+}
+
+struct BadSpec {
+  const char* name;
+  std::function<void(v1::JobSpec&)> break_it;
+  const char* message;
+  bool episodes = false;
+};
+
+class BadSpecs : public ::testing::TestWithParam<BadSpec> {};
+
+TEST_P(BadSpecs, AreRefusedNamingTheFieldAndTheRemedy) {
+  const v1::DataSetDescription digits = Digits();
+  v1::JobSpec spec = GetParam().episodes ? Episodes() : Sinusoid();
+  ASSERT_TRUE(ResolveJobSpec(spec, GetParam().episodes ? &digits : nullptr).ok());
+  GetParam().break_it(spec);
+  const auto resolved = ResolveJobSpec(spec, GetParam().episodes ? &digits : nullptr);
+  EXPECT_EQ(resolved.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(resolved.status().message()), HasSubstr(GetParam().message));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    ResolveJobSpec, BadSpecs,
+    ::testing::Values(
+        BadSpec{"NoModel", [](auto& s) { s.clear_model(); },
+                "model is missing; choose linear, mlp or conv4"},
+        BadSpec{"NoTasks", [](auto& s) { s.clear_tasks(); }, "tasks is missing"},
+        BadSpec{"NoAlgorithm", [](auto& s) { s.clear_algorithm(); }, "algorithm is missing"},
+        BadSpec{"NoIterations", [](auto& s) { s.set_iterations(0); }, "iterations is missing or 0"},
+        BadSpec{"NoMetaBatch", [](auto& s) { s.set_meta_batch(0); }, "meta_batch is missing or 0"},
+        BadSpec{"ShardsLargerThanTheMetaBatch", [](auto& s) { s.set_tasks_per_shard(26); },
+                "tasks_per_shard is 26; it must be 1 to 25"},
+        BadSpec{"NegativeRate", [](auto& s) { s.mutable_outer_optimizer()->set_learning_rate(-1); },
+                "outer_optimizer.learning_rate is -1; it must be above 0"},
+        BadSpec{"NegativeInnerRate",
+                [](auto& s) {
+                  s.mutable_algorithm()
+                      ->mutable_maml()
+                      ->mutable_inner_optimizer()
+                      ->mutable_sgd()
+                      ->set_learning_rate(-0.1);
+                },
+                "algorithm.maml.inner_optimizer.sgd.learning_rate is -0.1"},
+        BadSpec{"HvpWithAdam",
+                [](auto& s) {
+                  s.mutable_algorithm()->mutable_maml()->set_order(v1::Maml::ORDER_HVP);
+                  s.mutable_algorithm()->mutable_maml()->mutable_inner_optimizer()->mutable_adam();
+                },
+                "ORDER_HVP, which needs inner_optimizer.sgd"},
+        BadSpec{"ConvolutionOnPoints", [](auto& s) { s.mutable_model()->mutable_conv4(); },
+                "model.conv4 needs images"},
+        BadSpec{"WrongOutputs", [](auto& s) { s.mutable_model()->set_outputs(3); },
+                "model.outputs is 3; the tasks ask for 1"},
+        BadSpec{"EntropyOfNumbers",
+                [](auto& s) { s.mutable_loss()->set_kind(v1::LossSpec::KIND_CROSS_ENTROPY); },
+                "numeric targets want KIND_MSE"},
+        BadSpec{"DeltaWithoutHuber", [](auto& s) { s.mutable_loss()->set_huber_delta(1); },
+                "loss.huber_delta is for KIND_HUBER alone"},
+        BadSpec{"ReversedRange",
+                [](auto& s) { s.mutable_tasks()->mutable_sinusoid()->mutable_phase()->set_low(2); },
+                "tasks.sinusoid.phase is [2, 0]; low must not be above high"},
+        BadSpec{"StepScheduleWithoutLength",
+                [](auto& s) { s.mutable_outer_optimizer()->mutable_schedule()->mutable_step(); },
+                "outer_optimizer.schedule.step.every is missing"},
+        BadSpec{"FusedBatchNorm",
+                [](auto& s) {
+                  s.mutable_model()->mutable_mlp()->set_batch_norm(true);
+                  s.mutable_compute()->set_engine(v1::ComputeSpec::ENGINE_FUSED);
+                },
+                "does not know model.mlp.batch_norm"},
+        BadSpec{"MoreWaysThanClasses",
+                [](auto& s) { s.mutable_tasks()->mutable_episodes()->set_ways(30); },
+                "tasks.episodes.ways is 30; the data set 'digits' has 10 classes", true},
+        BadSpec{"MoreExamplesThanAClassHas",
+                [](auto& s) { s.mutable_tasks()->mutable_episodes()->set_shots(20); },
+                "the smallest class of 'digits' has 20 examples", true},
+        BadSpec{
+            "SplitLargerThanTheDataSet",
+            [](auto& s) {
+              s.mutable_tasks()->mutable_episodes()->mutable_split()->mutable_counts()->set_test(7);
+            },
+            "split.counts adds up to 12 classes; 'digits' has 10", true},
+        BadSpec{"AnotherHash",
+                [](auto& s) {
+                  s.mutable_tasks()->mutable_episodes()->set_dataset_sha256(std::string(64, '2'));
+                },
+                "tasks.episodes.dataset_sha256 is 222222222222", true},
+        BadSpec{"EvaluationWithOtherWays",
+                [](auto& s) { s.mutable_evaluation()->mutable_final()->set_ways(4); },
+                "evaluation.final.ways is 4; the model has 5 outputs", true}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+}  // namespace
+}  // namespace innerloop
