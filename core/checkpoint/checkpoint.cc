@@ -163,6 +163,10 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path) {
   INNERLOOP_ASSIGN_OR_RETURN(checkpoint.parameters, tensors.Take(checkpoint.layout, ""));
   while (tensors.size() > 0) {
     INNERLOOP_ASSIGN_OR_RETURN(const std::string slot, tensors.NextSlot());
+    if (checkpoint.optimizer_state.count(slot) > 0) {
+      return Invalid(path, absl::StrCat("the optimiser's state '", slot,
+                                        "' has tensors that its layout lacks"));
+    }
     INNERLOOP_ASSIGN_OR_RETURN(
         checkpoint.optimizer_state[slot],
         tensors.Take(checkpoint.layout, absl::StrCat(kStatePrefix, slot, "/")));

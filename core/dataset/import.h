@@ -10,18 +10,19 @@
 
 namespace innerloop {
 
-// Called now and then with the number of examples read so far.
+// Called now and then with the number of examples read so far. May be null.
 using ImportProgress = std::function<void(int64_t examples)>;
 
 struct ImageImportOptions {
   // Folders or archives (zip, tar, tar.gz) of class folders of images. The class of an image is the
-  // path of its folder below the root that all images of the source share at most one leading
-  // folder of ("images_background/Latin/character01" is class "Latin/character01"); a class
-  // "GROUP/NAME" belongs to group GROUP.
+  // path of its folder, without the first folder where all images of the source share that
+  // ("images_background/Latin/character01" is class "Latin/character01"). Where every class is
+  // "GROUP/NAME", it belongs to group GROUP. Files that are not called like images are left out.
   std::vector<std::string> sources;
-  // Name inside the data set; default: the output file's stem.
+  // Name inside the data set.
   std::string name;
-  // Height and width that images are resized to (area-averaging when shrinking), 1..4096.
+  // Height and width that images are resized to (each pixel is the mean over the area that it
+  // covers), 1..4096.
   int size = 28;
   // One channel instead of three.
   bool grayscale = false;
@@ -29,18 +30,20 @@ struct ImageImportOptions {
   bool invert = false;
 };
 
-// INVALID_ARGUMENT, naming the file inside its archive, for an image that does not decode or is
-// larger than 100 megapixels; an archive entry that is larger than its limit; no images at all;
-// classes of the same name in two sources.
+// Classes are sorted by name, a class's examples by file name. INVALID_ARGUMENT, naming the file
+// inside its archive, for an image that does not decode or is larger than 100 megapixels; a file of
+// more than 64 MiB; no images at all; classes of the same name in two sources.
 absl::StatusOr<DatasetContent> ImportImages(const ImageImportOptions& options,
                                             const ImportProgress& progress);
 
 struct IdxImportOptions {
-  // MNIST's IDX files, plain or gzip. Pairs of images and labels; several pairs are joined.
+  // MNIST's IDX files, plain or gzip. Pairs of images (uint8 [N, H, W] or [N, H, W, C]) and labels
+  // (uint8 [N]); several pairs are joined.
   std::vector<std::string> images;
   std::vector<std::string> labels;
   std::string name;
 };
+// A class is called by its label's number. INVALID_ARGUMENT, naming the file.
 absl::StatusOr<DatasetContent> ImportIdx(const IdxImportOptions& options,
                                          const ImportProgress& progress);
 

@@ -1,0 +1,207 @@
+#include "core/dataset/dataset_format.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/support/status_macros.h"
+
+namespace innerloop {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int64_t kMaxSide = 4096;
+constexpr int64_t kMaxChannels = 4;
+constexpr int64_t kMaxFeatures = int64_t{1} << 24;
+
+template <typename... Parts>
+absl::Status Invalid(const Parts&... what) {
+  return absl::InvalidArgumentError(absl::StrCat(what...));
+}
+
+bool Holds(const Json& value, const std::string& /*type*/) { return value.is_string(); }
+bool Holds(const Json& value, uint32_t /*type*/) {
+  return value.is_number_unsigned() && value.get<uint64_t>() <= UINT32_MAX;
+}
+
+// A JSON array whose elements are all of type T.
+template <typename T>
+absl::Status ReadArray(const Json& json, absl::string_view key, std::vector<T>& values) {
+  const auto fits = [](const Json& value) { return Holds(value, T()); };
+  if (!json.is_array() || !std::all_of(json.begin(), json.end(), fits)) {
+    return Invalid("the metadata '", key, "' has another form than a data set's");
+  }
+  values = json.get<std::vector<T>>();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Json> Parse(const std::map<std::string, std::string>& metadata, const char* key) {
+  const auto found = metadata.find(key);
+  if (found == metadata.end()) {
+    return Invalid("the metadata '", key, "' is missing");
+  }
+  Json json = Json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) {
+    return Invalid("the metadata '", key, "' is no JSON");
+  }
+  return json;
+}
+
+absl::Status CheckNames(absl::string_view what, const std::vector<std::string>& names) {
+  absl::flat_hash_set<absl::string_view> seen;
+  for (const std::string& name : names) {
+    if (name.empty() || name.size() > 1000) {
+      return Invalid("the name of a ", what, " has ", name.size(), " bytes; it takes 1 to 1000");
+    }
+    if (!seen.insert(name).second) {
+      return Invalid("the ", what, " '", name, "' is there twice");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckShape(const std::vector<int64_t>& shape) {
+  const auto within = [](int64_t value, int64_t most) { return value >= 1 && value <= most; };
+  const bool image = shape.size() == 3 && within(shape[0], kMaxSide) &&
+                     within(shape[1], kMaxSide) && within(shape[2], kMaxChannels);
+  const bool features = shape.size() == 1 && within(shape[0], kMaxFeatures);
+  if (!image && !features) {
+    return Invalid("an example of shape [", absl::StrJoin(shape, ","),
+                   "] is neither an image [H,W,C] with sides up to ", kMaxSide, " and up to ",
+                   kMaxChannels, " channels, nor up to ", kMaxFeatures, " features [D]");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckLabels(absl::Span<const int64_t> labels, size_t classes) {
+  int64_t last = -1;
+  for (const int64_t label : labels) {
+    if (label != last && label != last + 1) {
+      return Invalid("label ", label, " comes after ", last,
+                     "; examples are sorted by class, and no class is empty");
+    }
+    last = label;
+  }
+  if (static_cast<uint64_t>(last + 1) != classes) {
+    return Invalid("there are ", classes, " class names for labels 0 to ", last);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckSplit(const std::string& name, const ClassLists& lists, size_t classes) {
+  std::set<uint32_t> seen;
+  for (const auto* part : {&lists.train, &lists.validation, &lists.test}) {
+    for (const uint32_t index : *part) {
+      if (index >= classes || !seen.insert(index).second) {
+        return Invalid("the split '", name, "' has class ", index,
+                       index >= classes ? absl::StrCat("; there are ", classes) : " twice");
+      }
+    }
+    if (!std::is_sorted(part->begin(), part->end())) {
+      return Invalid("the split '", name, "' lists its classes in another order than rising");
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+bool IsDatasetName(absl::string_view name) {
+  return !name.empty() && name.size() <= 100 && std::all_of(name.begin(), name.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
+  });
+}
+
+absl::StatusOr<std::map<std::string, std::string>> DatasetMetadata(const DatasetContent& content) {
+  try {
+    Json splits = Json::object();
+    for (const auto& [name, lists] : content.splits) {
+      splits[name] = {
+          {"train", lists.train}, {"validation", lists.validation}, {"test", lists.test}};
+    }
+    return std::map<std::string, std::string>{{"format", kDatasetFormat},
+                                              {"name", content.name},
+                                              {"class_names", Json(content.class_names).dump()},
+                                              {"class_groups", Json(content.class_groups).dump()},
+                                              {"group_names", Json(content.group_names).dump()},
+                                              {"preparation", Json(content.preparation).dump()},
+                                              {"splits", splits.dump()}};
+  } catch (const Json::exception& error) {
+    return Invalid("a class, group or split has a name that is no UTF-8: ", error.what());
+  }
+}
+
+absl::Status ReadDatasetMetadata(const std::map<std::string, std::string>& metadata,
+                                 DatasetContent& content) {
+  const auto name = metadata.find("name");
+  if (name == metadata.end()) {
+    return Invalid("the metadata 'name' is missing");
+  }
+  content.name = name->second;
+  INNERLOOP_ASSIGN_OR_RETURN(const Json class_names, Parse(metadata, "class_names"));
+  INNERLOOP_RETURN_IF_ERROR(ReadArray(class_names, "class_names", content.class_names));
+  INNERLOOP_ASSIGN_OR_RETURN(const Json class_groups, Parse(metadata, "class_groups"));
+  INNERLOOP_RETURN_IF_ERROR(ReadArray(class_groups, "class_groups", content.class_groups));
+  INNERLOOP_ASSIGN_OR_RETURN(const Json group_names, Parse(metadata, "group_names"));
+  INNERLOOP_RETURN_IF_ERROR(ReadArray(group_names, "group_names", content.group_names));
+  INNERLOOP_ASSIGN_OR_RETURN(const Json preparation, Parse(metadata, "preparation"));
+  INNERLOOP_RETURN_IF_ERROR(ReadArray(preparation, "preparation", content.preparation));
+  INNERLOOP_ASSIGN_OR_RETURN(const Json splits, Parse(metadata, "splits"));
+  if (!splits.is_object()) {
+    return Invalid("the metadata 'splits' has another form than a data set's");
+  }
+  for (const auto& [split, parts] : splits.items()) {
+    ClassLists& lists = content.splits[split];
+    for (auto [part, list] : {std::pair{"train", &lists.train},
+                              {"validation", &lists.validation},
+                              {"test", &lists.test}}) {
+      INNERLOOP_RETURN_IF_ERROR(
+          ReadArray(parts.is_object() ? parts.value(part, Json()) : Json(), "splits", *list));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckDataset(const DatasetContent& content, absl::Span<const int64_t> labels,
+                          uint64_t input_values) {
+  if (!IsDatasetName(content.name)) {
+    return Invalid("a data set cannot be called '", content.name,
+                   "'; names have 1 to 100 characters of A-Z a-z 0-9 . _ -");
+  }
+  INNERLOOP_RETURN_IF_ERROR(CheckShape(content.example_shape));
+  uint64_t values = labels.size();
+  for (const int64_t dimension : content.example_shape) {
+    values *= static_cast<uint64_t>(dimension);
+  }
+  if (labels.empty() || values != input_values) {
+    return Invalid("there are ", input_values, " input values for ", labels.size(),
+                   " labels of shape [", absl::StrJoin(content.example_shape, ","), "]");
+  }
+  INNERLOOP_RETURN_IF_ERROR(CheckNames("class", content.class_names));
+  INNERLOOP_RETURN_IF_ERROR(CheckNames("group", content.group_names));
+  INNERLOOP_RETURN_IF_ERROR(CheckLabels(labels, content.class_names.size()));
+  if (!content.class_groups.empty() && content.class_groups.size() != content.class_names.size()) {
+    return Invalid(content.class_groups.size(), " classes have groups; there are ",
+                   content.class_names.size(), " classes");
+  }
+  for (const uint32_t group : content.class_groups) {
+    if (group >= content.group_names.size()) {
+      return Invalid("a class belongs to group ", group, "; there are ",
+                     content.group_names.size());
+    }
+  }
+  for (const auto& [name, lists] : content.splits) {
+    INNERLOOP_RETURN_IF_ERROR(CheckSplit(name, lists, content.class_names.size()));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace innerloop

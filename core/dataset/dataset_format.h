@@ -1,0 +1,30 @@
+// The metadata of a data set file, and what must hold for its contents; shared by reading and
+// writing.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "core/dataset/dataset.h"
+
+namespace innerloop {
+
+inline constexpr char kDatasetFormat[] = "innerloop-dataset-1";
+
+// All keys but "crc32c". INVALID_ARGUMENT when a name is no UTF-8.
+absl::StatusOr<std::map<std::string, std::string>> DatasetMetadata(const DatasetContent& content);
+
+// Fills in the fields that DatasetMetadata wrote.
+absl::Status ReadDatasetMetadata(const std::map<std::string, std::string>& metadata,
+                                 DatasetContent& content);
+
+// Checks `content` with these labels (its own are not looked at) and this number of input values in
+// all. INVALID_ARGUMENT: one line.
+absl::Status CheckDataset(const DatasetContent& content, absl::Span<const int64_t> labels,
+                          uint64_t input_values);
+
+}  // namespace innerloop
