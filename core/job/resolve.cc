@@ -154,6 +154,9 @@ absl::StatusOr<v1::JobSpec> ResolveJobSpec(const v1::JobSpec& spec,
   if (resolved.name().size() > 100) {
     return absl::InvalidArgumentError("name has more than 100 characters");
   }
+  if (resolved.published_size() > 100) {
+    return absl::InvalidArgumentError("published has more than 100 entries");
+  }
   INNERLOOP_RETURN_IF_ERROR(job::ResolveTasks(*resolved.mutable_tasks()));
   std::optional<TaskShape> shape;
   if (data_set != nullptr || !DataSetOf(resolved).has_value()) {

@@ -1,0 +1,19 @@
+// What can be said about a job only with its data set at hand.
+#pragma once
+
+#include "absl/status/status.h"
+#include "core/dataset/dataset.h"
+#include "innerloop/v1/job.pb.h"
+
+namespace innerloop {
+
+// Whether every split that the resolved job trains or is evaluated on has enough classes for its
+// tasks (and, within groups, a group with enough). INVALID_ARGUMENT: "tasks.episodes.ways is 30;
+// the test split of 'digits' has 10 classes".
+absl::Status CheckJobAgainstData(const v1::JobSpec& resolved, const Dataset& dataset);
+
+// The same for one evaluation.
+absl::Status CheckSplitAgainstData(const v1::EpisodeTasks& tasks, v1::Split split,
+                                   const Dataset& dataset);
+
+}  // namespace innerloop
