@@ -1,1 +1,267 @@
+#include "core/meta/program.h"
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/meta/algorithms/algorithm.h"
+#include "core/meta/tasks/task_source.h"
+#include "core/meta/tensors.h"
+#include "core/support/status_macros.h"
+
+namespace innerloop::meta {
+namespace {
+
+// Runs `compute` and turns what it throws into a status of one line.
+template <typename Compute>
+absl::Status Guarded(absl::string_view what, const Compute& compute) {
+  try {
+    compute();
+    return absl::OkStatus();
+  } catch (const c10::Error& error) {
+    std::string line = error.what_without_backtrace();
+    line.resize(std::min(line.size(), line.find('\n')));
+    // The processor's allocator throws a plain c10::Error.
+    const bool memory = dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
+                        absl::StrContains(line, "DefaultCPUAllocator");
+    const std::string message = absl::StrCat(what, ": ", line);
+    return memory ? absl::ResourceExhaustedError(message) : absl::InternalError(message);
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(absl::StrCat(what, ": out of memory"));
+  } catch (const std::exception& error) {
+    std::string line = error.what();
+    line.resize(std::min(line.size(), line.find('\n')));
+    return absl::InternalError(absl::StrCat(what, ": ", line));
+  }
+}
+
+// The layout's tensors as views of a flat buffer that outlives them.
+Tensors ViewsOf(const Layout& layout, float* flat) {
+  Tensors views;
+  views.reserve(layout.tensors().size());
+  for (const TensorEntry& entry : layout.tensors()) {
+    views.push_back(torch::from_blob(flat + entry.offset, entry.shape, torch::kFloat32));
+  }
+  return views;
+}
+// LibTorch knows no views of constant memory. No algorithm writes to theta.
+Tensors ViewsOf(const Layout& layout, const float* flat) {
+  return ViewsOf(layout, const_cast<float*>(flat));
+}
+
+TaskSizes SizesOf(const v1::EvaluationProtocol& protocol) {
+  return {.ways = std::max<int64_t>(1, protocol.ways()),
+          .shots = protocol.shots(),
+          .queries = protocol.queries()};
+}
+
+// Adds a chunk's measures after one inner step, in episode order.
+void AddMeasures(const Tensor& values, int64_t step, google::protobuf::RepeatedField<double>* sums,
+                 google::protobuf::RepeatedField<double>* squares) {
+  const auto at = static_cast<int>(step);
+  const double* value = values.const_data_ptr<double>();
+  for (int64_t t = 0; t < values.numel(); ++t) {
+    sums->Set(at, sums->Get(at) + value[t]);
+    squares->Set(at, squares->Get(at) + value[t] * value[t]);
+  }
+}
+
+class JobProgram : public Program {
+ public:
+  JobProgram(v1::JobSpec spec, std::unique_ptr<TaskSource> source,
+             std::unique_ptr<Algorithm> algorithm, Layout layout)
+      : spec_(std::move(spec)),
+        source_(std::move(source)),
+        algorithm_(std::move(algorithm)),
+        layout_(std::move(layout)),
+        sizes_(algorithm_->TrainingSizes(source_->sizes())) {}
+
+  // Whether the data suffices for training and for the evaluations that the job schedules.
+  absl::Status CheckSizes() const {
+    INNERLOOP_RETURN_IF_ERROR(source_->Check(v1::SPLIT_TRAIN, sizes_, "training"));
+    const v1::EvaluationSchedule& schedule = spec_.evaluation();
+    if (schedule.every() > 0) {
+      INNERLOOP_RETURN_IF_ERROR(CheckProtocol(schedule.periodic(), "evaluation.periodic"));
+    }
+    return schedule.skip_final() ? absl::OkStatus()
+                                 : CheckProtocol(schedule.final(), "evaluation.final");
+  }
+
+  const Layout& layout() const override { return layout_; }
+  absl::StatusOr<FlatBuffer> Initialise() const override;
+  absl::StatusOr<ShardOutput> RunShard(const FlatBuffer& parameters,
+                                       const v1::Shard& shard) const override;
+  absl::StatusOr<v1::EvaluationSums> RunEvaluation(const FlatBuffer& parameters,
+                                                   const v1::EvaluationShard& shard) const override;
+
+ private:
+  absl::Status CheckProtocol(const v1::EvaluationProtocol& protocol, absl::string_view field) const;
+  absl::Status CheckParameters(const FlatBuffer& parameters) const;
+
+  const v1::JobSpec spec_;
+  const std::unique_ptr<TaskSource> source_;
+  const std::unique_ptr<Algorithm> algorithm_;
+  const Layout layout_;
+  const TaskSizes sizes_;  // of training tasks
+};
+
+absl::Status JobProgram::CheckProtocol(const v1::EvaluationProtocol& protocol,
+                                       absl::string_view field) const {
+  if (protocol.split() != v1::SPLIT_TRAIN && protocol.split() != v1::SPLIT_VALIDATION &&
+      protocol.split() != v1::SPLIT_TEST) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, ".split is missing: TRAIN, VALIDATION or TEST"));
+  }
+  const TaskSizes sizes = SizesOf(protocol);
+  if (sizes.ways != source_->sizes().ways) {
+    return absl::InvalidArgumentError(absl::StrCat(field, ".ways is ", sizes.ways,
+                                                   "; the job's model tells ",
+                                                   source_->sizes().ways, " classes apart"));
+  }
+  return source_->Check(protocol.split(), sizes, field);
+}
+
+absl::Status JobProgram::CheckParameters(const FlatBuffer& parameters) const {
+  if (parameters.size() != layout_.flat_size()) {
+    return absl::InvalidArgumentError(absl::StrCat("parameters hold ", parameters.size(),
+                                                   " values; the job's layout has ",
+                                                   layout_.flat_size()));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FlatBuffer> JobProgram::Initialise() const {
+  FlatBuffer flat;
+  INNERLOOP_RETURN_IF_ERROR(Guarded("initialisation", [&] {
+    flat = FlatBuffer(layout_.flat_size());
+    const std::vector<MetaParameter>& parameters = algorithm_->meta_parameters();
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      const TensorEntry& entry = layout_.tensors()[i];
+      const Tensor values = DrawInitial(parameters[i].initialiser, entry.shape, spec_.seed(),
+                                        static_cast<uint32_t>(i))
+                                .contiguous();
+      std::memcpy(flat.data() + entry.offset, values.const_data_ptr<float>(),
+                  static_cast<size_t>(entry.size) * sizeof(float));
+    }
+  }));
+  return flat;
+}
+
+absl::StatusOr<ShardOutput> JobProgram::RunShard(const FlatBuffer& parameters,
+                                                 const v1::Shard& shard) const {
+  INNERLOOP_RETURN_IF_ERROR(CheckParameters(parameters));
+  if (shard.first_task() >= shard.last_task() || shard.last_task() > spec_.meta_batch()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("shard has tasks ", shard.first_task(), " to ", shard.last_task(),
+                     " (exclusive); the job's iterations have ", spec_.meta_batch(), " tasks"));
+  }
+  ShardOutput output;
+  INNERLOOP_RETURN_IF_ERROR(Guarded(absl::StrCat("iteration ", shard.iteration()), [&] {
+    output.update = FlatBuffer(layout_.flat_size());
+    const Tensors theta = ViewsOf(layout_, parameters.data());
+    Tensors updates = ViewsOf(layout_, output.update.data());
+    const TaskKey key{
+        .seed = spec_.seed(), .split = v1::SPLIT_TRAIN, .iteration = shard.iteration()};
+    TaskSums sums;
+    uint64_t first = shard.first_task();
+    while (first < shard.last_task()) {
+      const uint64_t last = std::min<uint64_t>(first + spec_.tasks_per_chunk(), shard.last_task());
+      const TaskBatch tasks = source_->Sample(key, first, last, sizes_);
+      algorithm_->AddUpdates(theta, tasks, shard.detailed(), updates, sums);
+      first = last;
+    }
+    v1::TaskMetrics& metrics = output.metrics;
+    metrics.set_tasks(shard.last_task() - shard.first_task());
+    metrics.set_meta_loss(sums.meta_loss);
+    if (source_->shape().classification) {
+      metrics.set_meta_accuracy(sums.meta_accuracy);
+    }
+    if (shard.detailed()) {
+      metrics.set_support_loss_before(sums.support_loss_before);
+      metrics.set_support_loss_after(sums.support_loss_after);
+      metrics.set_query_loss_before(sums.query_loss_before);
+    }
+  }));
+  return output;
+}
+
+absl::StatusOr<v1::EvaluationSums> JobProgram::RunEvaluation(
+    const FlatBuffer& parameters, const v1::EvaluationShard& shard) const {
+  INNERLOOP_RETURN_IF_ERROR(CheckParameters(parameters));
+  const v1::EvaluationProtocol& protocol = shard.protocol();
+  INNERLOOP_RETURN_IF_ERROR(CheckProtocol(protocol, "evaluation"));
+  if (shard.first_episode() >= shard.last_episode() || shard.last_episode() > protocol.episodes()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("evaluation shard has episodes ", shard.first_episode(), " to ",
+                     shard.last_episode(), " (exclusive); its protocol has ", protocol.episodes()));
+  }
+  const int64_t steps = protocol.inner_steps();
+  v1::EvaluationSums sums;
+  sums.set_episodes(shard.last_episode() - shard.first_episode());
+  const auto measures = static_cast<int>(steps + 1);
+  sums.mutable_loss()->Resize(measures, 0);
+  sums.mutable_loss_squares()->Resize(measures, 0);
+  if (source_->shape().classification) {
+    sums.mutable_accuracy()->Resize(measures, 0);
+    sums.mutable_accuracy_squares()->Resize(measures, 0);
+  }
+  const EvaluationSink sink = [&](int64_t step, const Tensor& losses, const Tensor& accuracies) {
+    AddMeasures(losses, step, sums.mutable_loss(), sums.mutable_loss_squares());
+    if (accuracies.defined()) {
+      AddMeasures(accuracies, step, sums.mutable_accuracy(), sums.mutable_accuracy_squares());
+    }
+  };
+  INNERLOOP_RETURN_IF_ERROR(Guarded("evaluation", [&] {
+    const Tensors theta = ViewsOf(layout_, parameters.data());
+    const TaskKey key{.seed = protocol.seed(), .split = protocol.split(), .iteration = 0};
+    const uint64_t chunk = spec_.tasks_per_chunk();
+    uint64_t first = shard.first_episode();
+    while (first < shard.last_episode()) {
+      // Chunks end at multiples of their size, wherever the shard begins.
+      const uint64_t last = std::min((first / chunk + 1) * chunk, shard.last_episode());
+      const TaskBatch tasks = source_->Sample(key, first, last, SizesOf(protocol));
+      algorithm_->Evaluate(theta, tasks, steps, protocol.transduction(), sink);
+      first = last;
+    }
+  }));
+  return sums;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Program>> Program::Create(const v1::JobSpec& resolved,
+                                                         std::shared_ptr<const Dataset> dataset,
+                                                         uint64_t max_parameters) {
+  if (resolved.meta_batch() == 0 || resolved.tasks_per_chunk() == 0) {
+    return absl::InvalidArgumentError(
+        "meta_batch and tasks_per_chunk must be above 0 (is the job resolved?)");
+  }
+  std::unique_ptr<Program> program;
+  absl::Status status;
+  INNERLOOP_RETURN_IF_ERROR(Guarded("job", [&] {
+    status = [&]() -> absl::Status {
+      INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<TaskSource> source,
+                                 CreateTaskSource(resolved.tasks(), std::move(dataset)));
+      INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<Algorithm> algorithm,
+                                 CreateAlgorithm(resolved, source->shape()));
+      v1::ParameterLayout proto;
+      for (const MetaParameter& parameter : algorithm->meta_parameters()) {
+        *proto.add_tensors() = parameter.spec;
+      }
+      INNERLOOP_ASSIGN_OR_RETURN(Layout layout, Layout::Create(proto, max_parameters));
+      auto job = std::make_unique<JobProgram>(resolved, std::move(source), std::move(algorithm),
+                                              std::move(layout));
+      INNERLOOP_RETURN_IF_ERROR(job->CheckSizes());
+      program = std::move(job);
+      return absl::OkStatus();
+    }();
+  }));
+  INNERLOOP_RETURN_IF_ERROR(status);
+  return program;
+}
+
+}  // namespace innerloop::meta

@@ -38,6 +38,7 @@ struct TaskBatch {
   uint64_t first_task = 0;
   Examples support;
   Examples query;
+  int64_t tasks() const { return support.tasks(); }
 };
 
 }  // namespace innerloop::meta

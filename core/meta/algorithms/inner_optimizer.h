@@ -22,6 +22,9 @@ class InnerOptimizer {
   virtual Tensors Step(const Tensors& parameters, const Tensors& gradients, State& state) const = 0;
 };
 
-std::unique_ptr<InnerOptimizer> CreateInnerOptimizer(const v1::InnerOptimizer& resolved);
+// `differentiated`: the inner loop's result will be differentiated through its steps, so that each
+// needs a derivative everywhere.
+std::unique_ptr<InnerOptimizer> CreateInnerOptimizer(const v1::InnerOptimizer& resolved,
+                                                     bool differentiated);
 
 }  // namespace innerloop::meta

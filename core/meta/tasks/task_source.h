@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <memory>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "core/dataset/dataset.h"
 #include "core/job/job_spec.h"
 #include "core/meta/tensors.h"
@@ -26,8 +28,13 @@ class TaskSource {
   // As the job has it.
   virtual TaskSizes sizes() const = 0;
   virtual TaskShape shape() const = 0;
-  // Tasks [first, last), float32 on the CPU. Task t is a function of (key, t, sizes): the same
-  // whatever tasks it is sampled together with.
+  // Whether tasks of these sizes can be drawn from the split: OK, or INVALID_ARGUMENT that begins
+  // with `field`, the name of what asks for them. Sample wants sizes that pass.
+  virtual absl::Status Check(v1::Split split, const TaskSizes& sizes,
+                             absl::string_view field) const = 0;
+  // Tasks [first, last), float32 on the CPU. Task t is a function of (key, t): the same whatever
+  // tasks it is sampled together with. `sizes` say only how much of it is seen: a task's examples
+  // come in one order, the support set takes the first and the query set those that follow.
   virtual TaskBatch Sample(const TaskKey& key, uint64_t first, uint64_t last,
                            const TaskSizes& sizes) const = 0;
 };

@@ -1,0 +1,38 @@
+// Reptile (Nichol et al. 2018).
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "core/meta/algorithms/adaptation.h"
+
+namespace innerloop::meta {
+
+// A task's update is theta - theta', the way that its inner loop went, backwards. Inner steps in
+// training take mini-batches of the support set where the job asks for them; evaluation takes the
+// whole support set in each step. Made by CreateAlgorithm. Immutable; thread-safe.
+class ReptileAlgorithm : public Algorithm {
+ public:
+  // INVALID_ARGUMENT names the field of the spec, which has algorithm.reptile.
+  static absl::StatusOr<std::unique_ptr<Algorithm>> Create(const v1::JobSpec& resolved,
+                                                           const TaskShape& shape);
+  const std::vector<MetaParameter>& meta_parameters() const override { return meta_parameters_; }
+  TaskSizes TrainingSizes(const TaskSizes& sizes) const override;
+  void AddUpdates(const Tensors& theta, const TaskBatch& tasks, bool detailed, Tensors& updates,
+                  TaskSums& sums) const override;
+  void Evaluate(const Tensors& theta, const TaskBatch& tasks, int64_t steps,
+                v1::Transduction transduction, const EvaluationSink& sink) const override;
+
+ private:
+  ReptileAlgorithm(const v1::Reptile& spec, Learner learner)
+      : spec_(spec),
+        learner_(std::move(learner)),
+        meta_parameters_(ModelMetaParameters(*learner_.model)) {}
+
+  const v1::Reptile spec_;
+  const Learner learner_;
+  const std::vector<MetaParameter> meta_parameters_;
+};
+
+}  // namespace innerloop::meta
