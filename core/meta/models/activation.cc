@@ -1,1 +1,34 @@
+#include "core/meta/models/activation.h"
 
+namespace innerloop::meta {
+
+constexpr double kLeakySlope = 0.01;
+
+Tensor Activate(v1::Activation activation, const Tensor& x) {
+  switch (activation) {
+    case v1::ACTIVATION_RELU:
+      return at::relu(x);
+    case v1::ACTIVATION_TANH:
+      return at::tanh(x);
+    case v1::ACTIVATION_GELU:
+      return at::gelu(x, "none");
+    case v1::ACTIVATION_LEAKY_RELU:
+      return at::leaky_relu(x, kLeakySlope);
+    default:
+      break;
+  }
+  TORCH_CHECK(false, "unknown activation ", static_cast<int>(activation));
+}
+
+double NegativeSlope(v1::Activation activation) {
+  switch (activation) {
+    case v1::ACTIVATION_RELU:
+      return 0;
+    case v1::ACTIVATION_LEAKY_RELU:
+      return kLeakySlope;
+    default:
+      return 1;
+  }
+}
+
+}  // namespace innerloop::meta

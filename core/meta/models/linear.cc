@@ -1,1 +1,31 @@
+#include "core/meta/models/linear.h"
 
+#include "core/meta/models/affine.h"
+#include "core/meta/models/initialiser.h"
+#include "core/support/status_macros.h"
+
+namespace innerloop::meta {
+namespace {
+
+class Linear final : public Model {
+ public:
+  Linear(const v1::LinearModel& spec, const TaskShape& shape) {
+    AddAffine("head", ExampleSize(shape), shape.outputs, spec.initialisation(), parameters_);
+  }
+
+  Tensor Forward(absl::Span<const Tensor> parameters, const Tensor& inputs,
+                 const ForwardOptions& /*options*/) const override {
+    return Affine(inputs.flatten(2), parameters[0], parameters[1]);
+  }
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Model>> CreateLinear(const v1::LinearModel& spec,
+                                                    const TaskShape& shape) {
+  INNERLOOP_RETURN_IF_ERROR(
+      CheckInitialisation(spec.initialisation(), "model.linear.initialisation"));
+  return std::make_unique<Linear>(spec, shape);
+}
+
+}  // namespace innerloop::meta

@@ -1,1 +1,75 @@
+#include "core/meta/models/mlp.h"
 
+#include "absl/strings/str_cat.h"
+#include "core/meta/models/activation.h"
+#include "core/meta/models/affine.h"
+#include "core/meta/models/initialiser.h"
+#include "core/meta/ops/batch_norm.h"
+#include "core/support/status_macros.h"
+
+namespace innerloop::meta {
+namespace {
+
+class Mlp final : public Model {
+ public:
+  Mlp(const v1::MlpModel& spec, const TaskShape& shape)
+      : layers_(spec.hidden_size()),
+        activation_(spec.activation()),
+        batch_norm_(spec.batch_norm()) {
+    int64_t width = ExampleSize(shape);
+    for (int layer = 0; layer < layers_; ++layer) {
+      const int64_t next = spec.hidden(layer);
+      AddAffine(absl::StrCat("hidden", layer + 1), width, next, spec.initialisation(), parameters_);
+      if (batch_norm_) {
+        parameters_.pop_back();
+        AddNorm(absl::StrCat("norm", layer + 1), next, parameters_);
+      }
+      width = next;
+    }
+    AddAffine("head", width, shape.outputs, spec.initialisation(), parameters_);
+  }
+
+  Tensor Forward(absl::Span<const Tensor> parameters, const Tensor& inputs,
+                 const ForwardOptions& options) const override {
+    const Tensor* parameter = parameters.data();
+    Tensor x = inputs.flatten(2);
+    for (int layer = 0; layer < layers_; ++layer) {
+      if (batch_norm_) {
+        const double slope = NegativeSlope(activation_);
+        x = BatchNorm(at::bmm(x, parameter[0]), parameter[1], parameter[2],
+                      {.negative_slope = slope, .statistics_rows = options.statistics_rows});
+        x = slope == 1 ? Activate(activation_, x) : x;
+        parameter += 3;
+      } else {
+        x = Activate(activation_, Affine(x, parameter[0], parameter[1]));
+        parameter += 2;
+      }
+    }
+    return Affine(x, parameter[0], parameter[1]);
+  }
+
+ private:
+  const int layers_;
+  const v1::Activation activation_;
+  const bool batch_norm_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Model>> CreateMlp(const v1::MlpModel& spec, const TaskShape& shape) {
+  INNERLOOP_RETURN_IF_ERROR(CheckInitialisation(spec.initialisation(), "model.mlp.initialisation"));
+  for (const uint32_t width : spec.hidden()) {
+    if (width == 0) {
+      return absl::InvalidArgumentError("model.mlp.hidden holds a 0; widths are 1 or more");
+    }
+  }
+  if (spec.activation() == v1::ACTIVATION_UNSPECIFIED ||
+      !v1::Activation_IsValid(spec.activation())) {
+    return absl::InvalidArgumentError(absl::StrCat("model.mlp.activation is unknown (",
+                                                   static_cast<int>(spec.activation()),
+                                                   "); known: RELU, TANH, GELU, LEAKY_RELU"));
+  }
+  return std::make_unique<Mlp>(spec, shape);
+}
+
+}  // namespace innerloop::meta

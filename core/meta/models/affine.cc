@@ -1,0 +1,31 @@
+#include "core/meta/models/affine.h"
+
+#include "core/meta/models/initialiser.h"
+
+namespace innerloop::meta {
+
+int64_t ExampleSize(const TaskShape& shape) {
+  int64_t size = 1;
+  for (const int64_t length : shape.input) {
+    size *= length;
+  }
+  return size;
+}
+
+void AddAffine(const std::string& name, int64_t inputs, int64_t outputs, v1::Initialisation scheme,
+               std::vector<ModelParameter>& parameters) {
+  parameters.push_back(
+      {name + ".weight", {inputs, outputs}, WeightInitialiser(scheme, inputs, outputs)});
+  parameters.push_back({name + ".bias", {outputs}, {}});
+}
+
+void AddNorm(const std::string& name, int64_t channels, std::vector<ModelParameter>& parameters) {
+  parameters.push_back({name + ".scale", {channels}, {Initialiser::Kind::kOnes}});
+  parameters.push_back({name + ".shift", {channels}, {}});
+}
+
+Tensor Affine(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  return at::baddbmm(bias.unsqueeze(1), x, weight);
+}
+
+}  // namespace innerloop::meta
