@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "core/support/clock.h"
 #include "innerloop/v1/training.pb.h"
 
 namespace innerloop::server {
@@ -28,12 +29,13 @@ class JobMetrics {
   virtual void OnCheckpoint(absl::Duration took, bool ok) = 0;
 };
 
-// Thread-safe.
+// The page and its web server. Made by the server; told by the coordinator. Thread-safe.
 class Metrics {
  public:
   // Serves `listen` ("host:port", port 0: any; empty: nothing is served). UNAVAILABLE names the
   // address when it cannot be bound.
-  static absl::StatusOr<std::unique_ptr<Metrics>> Create(const std::string& listen);
+  static absl::StatusOr<std::unique_ptr<Metrics>> Create(const std::string& listen,
+                                                         const Clock& clock = Clock::Real());
   virtual ~Metrics() = default;
   // host:port that is served; empty when none is.
   virtual std::string address() const = 0;

@@ -19,7 +19,7 @@ double ScheduleFactor(const v1::LearningRateSchedule& schedule, uint64_t iterati
 
 // Euclidean norm over the layout's OPTIMISED tensors, accumulated in double in a fixed order.
 double UpdateNorm(const Layout& layout, absl::Span<const float> update);
-// Clips in place by value, then by norm, as the spec has it. `norm` is the norm before.
+// Clips the OPTIMISED tensors in place by value, then by norm, as the spec has it.
 void ClipUpdate(const v1::OuterOptimizer& spec, const Layout& layout, absl::Span<float> update);
 
 // Gives the same bits whatever the machine: plain float32 arithmetic in a fixed order, without

@@ -1,39 +1,64 @@
 // A job's checkpoints: files in STATE/jobs/ID/.
 #pragma once
 
-#include <memory>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/support/file_system.h"
 #include "innerloop/v1/training.pb.h"
 
 namespace innerloop::server {
 
-// Thread-safe.
+// Called by the recorder's thread (writes), the coordinator (resuming, evaluating) and the service
+// (lists, downloads). Thread-safe.
 class CheckpointStore {
  public:
   CheckpointStore(std::string state_dir, const FileSystem& files);
 
   // Writes checkpoint-ITERATION.safetensors durably. `best` also makes it the best one, which
-  // retention spares (and records durably which it is). Then removes all but the newest `keep`, the
-  // best, and `pinned` iterations.
+  // retention spares (and records durably which it is). Then removes all but the last, the `keep`
+  // before it, and the best.
   absl::StatusOr<v1::CheckpointInfo> Write(Checkpoint& checkpoint, bool best, uint32_t keep);
   // Oldest first. Damaged files are left out and named in the log.
   absl::StatusOr<std::vector<v1::CheckpointInfo>> List(const std::string& job_id);
-  // "ID", "ID@ITERATION", "ID@best". The newest that verifies: damaged ones are named in `*damaged`
-  // (one line each) and passed over.
+  // "ID" (the newest that verifies: damaged ones are named in `*damaged`, one line each, and passed
+  // over), "ID@ITERATION", "ID@best". INVALID_ARGUMENT for another form, NOT_FOUND names what there
+  // is, DATA_LOSS when the one that is meant is damaged. `damaged` may be null.
   absl::StatusOr<Checkpoint> Read(const std::string& reference, std::vector<std::string>* damaged);
+  // The file that Read would take.
   absl::StatusOr<std::string> PathOf(const std::string& reference);
   absl::Status DeleteJob(const std::string& job_id);
 
  private:
-  std::string state_dir_;
+  // What is known of a file that verified, as long as it stays as it was.
+  struct Verified {
+    int64_t bytes = 0;
+    int64_t modified_nanos = 0;
+    v1::CheckpointInfo info;
+  };
+
+  std::string Folder(absl::string_view job_id) const;
+  // Names of checkpoint files, oldest first.
+  absl::StatusOr<std::vector<std::string>> Names(const std::string& job_id) const;
+  // The best one's file name; empty without.
+  std::string BestName(const std::string& job_id) const;
+  absl::StatusOr<v1::CheckpointInfo> Examine(const std::string& path, bool best);
+  void Remember(const std::string& path, const v1::CheckpointInfo& info);
+  void Retain(const std::string& job_id, uint64_t written, uint32_t keep);
+
+  const std::string state_dir_;
   const FileSystem& files_;
+
+  absl::Mutex mutex_;
+  std::map<std::string, Verified> verified_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace innerloop::server

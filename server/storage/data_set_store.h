@@ -3,20 +3,25 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "innerloop/v1/training.pb.h"
 #include "server/storage/state_store.h"
 
 namespace innerloop::server {
 
-// Thread-safe.
+// Called by the services, and by the coordinator to look data sets up. Thread-safe.
 class DataSetStore {
  public:
+  // `quota`: most bytes of all files together, unfinished uploads included.
   DataSetStore(std::string state_dir, uint64_t quota, StateStore& state);
 
   // Where the upload goes on. RESOURCE_EXHAUSTED beyond the quota; INVALID_ARGUMENT for a bad name
@@ -26,20 +31,35 @@ class DataSetStore {
   // OUT_OF_RANGE when offset is not where the upload stands.
   absl::Status Append(const v1::BeginDataSetUploadRequest& file, uint64_t offset,
                       absl::string_view data);
-  // Checks length, SHA-256 and structure, and makes it visible. DATA_LOSS removes what was
-  // received.
+  // Checks length, SHA-256 and structure, and makes it visible. DATA_LOSS (another hash) and
+  // INVALID_ARGUMENT (no data set) remove what was received; FAILED_PRECONDITION when bytes are
+  // missing.
   absl::StatusOr<v1::DataSetDescription> Finish(const v1::BeginDataSetUploadRequest& file);
 
   absl::StatusOr<std::vector<v1::DataSetDescription>> List();
   // By name or hash. NOT_FOUND lists the known names.
   absl::StatusOr<v1::DataSetDescription> Find(absl::string_view name_or_sha256);
   std::string PathOf(absl::string_view sha256) const;
+  // By name: the bytes go with the last name that stands for them. By hash: all its names.
   absl::Status Delete(absl::string_view name_or_sha256);
 
  private:
-  std::string state_dir_;
-  uint64_t quota_;
+  std::string PartOf(absl::string_view sha256) const;
+  // Binds the request's name to a file that is there.
+  absl::StatusOr<v1::DataSetDescription> Bind(const v1::BeginDataSetUploadRequest& file);
+  // Bytes of all files in the folder, which it makes.
+  absl::StatusOr<uint64_t> Used() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckRoom(uint64_t more) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const std::string folder_;
+  const uint64_t quota_;
   StateStore& state_;
+
+  absl::Mutex mutex_;
+  // Counted once, then kept up to date.
+  std::optional<uint64_t> used_ ABSL_GUARDED_BY(mutex_);
+  // Hashes that are being checked: nothing may be added to them.
+  std::set<std::string> checking_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace innerloop::server

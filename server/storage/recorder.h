@@ -42,8 +42,8 @@ class Recorder {
   // Forgets what is queued for a job (before it is deleted).
   void Forget(const std::string& job_id);
 
-  // Records queued but not yet in the store, so that a watch misses none: calls `visit` for each
-  // with iteration >= from.
+  // Records queued but not yet in the store, in order, with iteration >= from. A watch asks for
+  // these first and then the store, so that it misses none.
   std::vector<v1::IterationRecord> Pending(const std::string& job_id, uint64_t from);
 
  private:

@@ -1,0 +1,75 @@
+#include <utility>
+#include <vector>
+
+#include "server/service/request_checks.h"
+#include "server/service/training_service.h"
+
+namespace innerloop::server {
+
+grpc::Status TrainingService::BeginDataSetUpload(grpc::ServerContext* /*context*/,
+                                                 const v1::BeginDataSetUploadRequest* request,
+                                                 v1::BeginDataSetUploadResponse* response) {
+  return Answer(parts_.data_sets.Begin(*request), response);
+}
+
+grpc::Status TrainingService::UploadDataSet(grpc::ServerContext* /*context*/,
+                                            grpc::ServerReader<v1::UploadDataSetRequest>* reader,
+                                            v1::DataSetDescription* response) {
+  v1::UploadDataSetRequest request;
+  if (!reader->Read(&request)) {
+    return ToGrpc(absl::InvalidArgumentError("the upload is empty"));
+  }
+  const v1::BeginDataSetUploadRequest file = request.file();
+  const absl::StatusOr<v1::BeginDataSetUploadResponse> begun = parts_.data_sets.Begin(file);
+  if (!begun.ok()) {
+    return ToGrpc(begun.status());
+  }
+  if (begun->complete()) {
+    return Answer(parts_.data_sets.Find(file.name()), response);
+  }
+  do {
+    if (request.chunk().data().empty()) {
+      continue;
+    }
+    if (const absl::Status status =
+            parts_.data_sets.Append(file, request.chunk().offset(), request.chunk().data());
+        !status.ok()) {
+      return ToGrpc(status);
+    }
+  } while (reader->Read(&request));
+  return Answer(parts_.data_sets.Finish(file), response);
+}
+
+grpc::Status TrainingService::ListDataSets(grpc::ServerContext* /*context*/,
+                                           const v1::ListDataSetsRequest* /*request*/,
+                                           v1::ListDataSetsResponse* response) {
+  absl::StatusOr<std::vector<v1::DataSetDescription>> data_sets = parts_.data_sets.List();
+  if (!data_sets.ok()) {
+    return ToGrpc(data_sets.status());
+  }
+  for (v1::DataSetDescription& data_set : *data_sets) {
+    *response->add_data_sets() = std::move(data_set);
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status TrainingService::DeleteDataSet(grpc::ServerContext* /*context*/,
+                                            const v1::DeleteDataSetRequest* request,
+                                            v1::DeleteDataSetResponse* /*response*/) {
+  if (const absl::Status status = CheckRequired("data_set", request->data_set(), kMaxNameLength);
+      !status.ok()) {
+    return ToGrpc(status);
+  }
+  const absl::StatusOr<v1::DataSetDescription> found = parts_.data_sets.Find(request->data_set());
+  if (!found.ok()) {
+    return ToGrpc(found.status());
+  }
+  if (parts_.coordinator.Uses(found->sha256())) {
+    return ToGrpc(absl::FailedPreconditionError(
+        absl::StrCat("data set '", request->data_set(),
+                     "' is used by a job that has not ended; cancel the job first")));
+  }
+  return ToGrpc(parts_.data_sets.Delete(request->data_set()));
+}
+
+}  // namespace innerloop::server

@@ -1,0 +1,91 @@
+#include "server/service/job_watch.h"
+
+#include <vector>
+
+#include "core/support/status_macros.h"
+
+namespace innerloop::server {
+namespace {
+
+constexpr size_t kMostIterations = 1000;
+
+bool Ended(v1::JobState state) {
+  return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_FAILED ||
+         state == v1::JOB_STATE_CANCELLED;
+}
+
+}  // namespace
+
+absl::Status JobWatch::AddIterations(v1::JobEvents& events) {
+  // What waits to be stored first, then the store: a record that moves in between is seen twice,
+  // not missed.
+  std::vector<v1::IterationRecord> pending = parts_.recorder.Pending(job_id_, next_);
+  if (pending.empty() || pending.front().iteration() > next_) {
+    INNERLOOP_ASSIGN_OR_RETURN(std::vector<v1::IterationRecord> stored,
+                               parts_.state.History(job_id_, next_, kMostIterations));
+    for (v1::IterationRecord& record : stored) {
+      next_ = record.iteration() + 1;
+      *events.add_iterations() = std::move(record);
+    }
+  }
+  for (v1::IterationRecord& record : pending) {
+    if (static_cast<size_t>(events.iterations_size()) >= kMostIterations) {
+      break;
+    }
+    if (record.iteration() >= next_) {
+      next_ = record.iteration() + 1;
+      *events.add_iterations() = std::move(record);
+    }
+  }
+  more_ = static_cast<size_t>(events.iterations_size()) >= kMostIterations;
+  return absl::OkStatus();
+}
+
+void JobWatch::AddEvaluation(const v1::Evaluation& evaluation, v1::JobEvents& events) {
+  const int kind = (evaluation.periodic() ? 1 : 0) + (evaluation.final() ? 2 : 0);
+  if (kind != 0 && evaluation.iteration() >= from_ &&
+      evaluations_.emplace(evaluation.iteration(), kind).second) {
+    *events.add_evaluations() = evaluation;
+  }
+}
+
+absl::Status JobWatch::AddEvaluations(const v1::Job& job, v1::JobEvents& events) {
+  // The job tells the latest ones as they come; the store has those in between, and those of before
+  // the watch.
+  const std::string latest =
+      job.last_periodic().SerializeAsString() + job.final().SerializeAsString();
+  if (asked_for_evaluations_ && latest == latest_evaluations_ && !ended_) {
+    return absl::OkStatus();
+  }
+  asked_for_evaluations_ = true;
+  latest_evaluations_ = latest;
+  INNERLOOP_ASSIGN_OR_RETURN(const std::vector<v1::Evaluation> stored,
+                             parts_.state.Evaluations(job_id_, from_));
+  for (const v1::Evaluation& evaluation : stored) {
+    AddEvaluation(evaluation, events);
+  }
+  if (job.has_last_periodic()) {
+    AddEvaluation(job.last_periodic(), events);
+  }
+  if (job.has_final()) {
+    AddEvaluation(job.final(), events);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::JobEvents> JobWatch::Next() {
+  v1::JobEvents events;
+  // The job before its events: once it has ended, all of them are there.
+  INNERLOOP_ASSIGN_OR_RETURN(v1::Job job, parts_.coordinator.Get(job_id_));
+  INNERLOOP_RETURN_IF_ERROR(AddIterations(events));
+  ended_ = Ended(job.state()) && !more_;
+  INNERLOOP_RETURN_IF_ERROR(AddEvaluations(job, events));
+  std::string now = job.SerializeAsString();
+  if (ended_ || now != job_) {
+    job_ = std::move(now);
+    *events.mutable_job() = std::move(job);
+  }
+  return events;
+}
+
+}  // namespace innerloop::server

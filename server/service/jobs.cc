@@ -1,0 +1,159 @@
+#include <memory>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "server/service/job_watch.h"
+#include "server/service/request_checks.h"
+#include "server/service/training_service.h"
+
+namespace innerloop::server {
+namespace {
+
+// At most ten messages a second go to a watcher, so that it costs the training nothing.
+constexpr absl::Duration kBetweenMessages = absl::Milliseconds(100);
+// How long it takes at most until a caller that went away is noticed.
+constexpr absl::Duration kPatience = absl::Milliseconds(500);
+
+absl::Status Stopping() { return absl::UnavailableError("the coordinator is stopping"); }
+
+}  // namespace
+
+TrainingService::TrainingService(const Options& options, const Parts& parts)
+    : options_(options), parts_(parts) {}
+
+grpc::Status TrainingService::SubmitJob(grpc::ServerContext* /*context*/,
+                                        const v1::SubmitJobRequest* request, v1::Job* response) {
+  if (absl::Status status = CheckLength("request_id", request->request_id(), kMaxNameLength);
+      !status.ok()) {
+    return ToGrpc(status);
+  }
+  if (!request->has_spec()) {
+    return ToGrpc(absl::InvalidArgumentError("spec is missing"));
+  }
+  return Answer(parts_.coordinator.Submit(*request), response);
+}
+
+grpc::Status TrainingService::GetJob(grpc::ServerContext* /*context*/,
+                                     const v1::GetJobRequest* request, v1::Job* response) {
+  const absl::Status status = CheckRequired("id", request->id(), kMaxIdLength);
+  return status.ok() ? Answer(parts_.coordinator.Get(request->id()), response) : ToGrpc(status);
+}
+
+grpc::Status TrainingService::ListJobs(grpc::ServerContext* /*context*/,
+                                       const v1::ListJobsRequest* /*request*/,
+                                       v1::ListJobsResponse* response) {
+  for (v1::Job& job : parts_.coordinator.List()) {
+    *response->add_jobs() = std::move(job);
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status TrainingService::CancelJob(grpc::ServerContext* /*context*/,
+                                        const v1::CancelJobRequest* request, v1::Job* response) {
+  const absl::Status status = CheckRequired("id", request->id(), kMaxIdLength);
+  return status.ok() ? Answer(parts_.coordinator.Cancel(request->id()), response) : ToGrpc(status);
+}
+
+grpc::Status TrainingService::PauseJob(grpc::ServerContext* /*context*/,
+                                       const v1::PauseJobRequest* request, v1::Job* response) {
+  const absl::Status status = CheckRequired("id", request->id(), kMaxIdLength);
+  return status.ok() ? Answer(parts_.coordinator.Pause(request->id()), response) : ToGrpc(status);
+}
+
+grpc::Status TrainingService::ResumeJob(grpc::ServerContext* /*context*/,
+                                        const v1::ResumeJobRequest* request, v1::Job* response) {
+  const absl::Status status = CheckRequired("id", request->id(), kMaxIdLength);
+  return status.ok() ? Answer(parts_.coordinator.Resume(request->id()), response) : ToGrpc(status);
+}
+
+grpc::Status TrainingService::ExtendJob(grpc::ServerContext* /*context*/,
+                                        const v1::ExtendJobRequest* request, v1::Job* response) {
+  const absl::Status status = CheckRequired("id", request->id(), kMaxIdLength);
+  return status.ok()
+             ? Answer(parts_.coordinator.Extend(request->id(), request->iterations()), response)
+             : ToGrpc(status);
+}
+
+grpc::Status TrainingService::DeleteJob(grpc::ServerContext* /*context*/,
+                                        const v1::DeleteJobRequest* request,
+                                        v1::DeleteJobResponse* /*response*/) {
+  const absl::Status status = CheckRequired("id", request->id(), kMaxIdLength);
+  return ToGrpc(status.ok() ? parts_.coordinator.Delete(request->id()) : status);
+}
+
+grpc::Status TrainingService::WatchJob(grpc::ServerContext* context,
+                                       const v1::WatchJobRequest* request,
+                                       grpc::ServerWriter<v1::JobEvents>* writer) {
+  if (const absl::Status status = CheckRequired("id", request->id(), kMaxIdLength); !status.ok()) {
+    return ToGrpc(status);
+  }
+  JobWatch watch(parts_, request->id(), request->from_iteration());
+  uint64_t seen = 0;
+  while (!context->IsCancelled()) {
+    if (stopping_.HasBeenNotified()) {
+      return ToGrpc(Stopping());
+    }
+    seen = parts_.coordinator.AwaitEvents(request->id(), seen, kPatience);
+    const absl::StatusOr<v1::JobEvents> events = watch.Next();
+    if (!events.ok()) {
+      return ToGrpc(events.status());
+    }
+    const bool empty =
+        events->iterations().empty() && events->evaluations().empty() && !events->has_job();
+    if (!empty && !writer->Write(*events)) {
+      break;
+    }
+    if (watch.ended()) {
+      return grpc::Status::OK;
+    }
+    if (!watch.more()) {
+      stopping_.WaitForNotificationWithTimeout(kBetweenMessages);
+    }
+  }
+  return grpc::Status::CANCELLED;
+}
+
+grpc::Status TrainingService::Evaluate(grpc::ServerContext* context,
+                                       const v1::EvaluateRequest* request,
+                                       v1::Evaluation* response) {
+  if (const absl::Status status =
+          CheckRequired("checkpoint", request->checkpoint(), kMaxNameLength);
+      !status.ok()) {
+    return ToGrpc(status);
+  }
+  // The answer may come after the caller went away.
+  struct Waiting {
+    absl::Mutex mutex;
+    bool done ABSL_GUARDED_BY(mutex) = false;
+    absl::StatusOr<v1::Evaluation> result ABSL_GUARDED_BY(mutex);
+  };
+  const auto waiting = std::make_shared<Waiting>();
+  parts_.coordinator.Evaluate(*request, [waiting](absl::StatusOr<v1::Evaluation> result) {
+    const absl::MutexLock lock(&waiting->mutex);
+    waiting->result = std::move(result);
+    waiting->done = true;
+  });
+  const absl::MutexLock lock(&waiting->mutex);
+  while (!waiting->mutex.AwaitWithTimeout(absl::Condition(&waiting->done), kPatience)) {
+    if (context->IsCancelled()) {
+      return grpc::Status::CANCELLED;
+    }
+    if (stopping_.HasBeenNotified()) {
+      return ToGrpc(Stopping());
+    }
+  }
+  return Answer(std::move(waiting->result), response);
+}
+
+grpc::Status TrainingService::ListWorkers(grpc::ServerContext* /*context*/,
+                                          const v1::ListWorkersRequest* /*request*/,
+                                          v1::ListWorkersResponse* response) {
+  for (v1::WorkerInfo& worker : parts_.coordinator.Workers()) {
+    *response->add_workers() = std::move(worker);
+  }
+  return grpc::Status::OK;
+}
+
+}  // namespace innerloop::server

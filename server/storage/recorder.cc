@@ -1,0 +1,303 @@
+#include "server/storage/recorder.h"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "core/support/status_macros.h"
+
+namespace innerloop::server {
+namespace {
+
+constexpr absl::Duration kInterval = absl::Seconds(1);
+// Beyond so many records of one job that cannot be written, the oldest are given up.
+constexpr size_t kMostUnwritten = 1'000'000;
+
+// What is queued for one job, in the order of calls; written history first, then the row.
+struct Unwritten {
+  std::vector<v1::IterationRecord> iterations;
+  std::vector<v1::Evaluation> evaluations;
+  std::optional<v1::Job> job;
+};
+
+struct QueuedCheckpoint {
+  Checkpoint checkpoint;
+  bool best = false;
+  uint32_t keep = 0;
+  Recorder::CheckpointDone done;
+  bool forgotten = false;
+};
+
+// What is written in one go: everything that was queued up to a checkpoint or a flush, and then the
+// checkpoint.
+struct Batch {
+  uint64_t number = 0;
+  std::map<std::string, Unwritten> jobs;
+  std::optional<QueuedCheckpoint> checkpoint;
+  bool closed = false;
+};
+
+struct Waiter {
+  uint64_t number = 0;
+  absl::Status error;
+  bool done = false;
+};
+
+// `older` goes before what `newer` holds already.
+void PutBefore(Unwritten older, Unwritten& newer) {
+  const auto join = [](auto& first, auto& second) {
+    first.insert(first.end(), std::make_move_iterator(second.begin()),
+                 std::make_move_iterator(second.end()));
+    second = std::move(first);
+  };
+  join(older.iterations, newer.iterations);
+  join(older.evaluations, newer.evaluations);
+  if (!newer.job.has_value()) {
+    newer.job = std::move(older.job);
+  }
+}
+
+}  // namespace
+
+struct Recorder::State {
+  State(StateStore& state, CheckpointStore& checkpoints, const Clock& clock)
+      : state(state), checkpoints(checkpoints), clock(clock) {
+    batches.emplace_back();
+  }
+
+  StateStore& state;
+  CheckpointStore& checkpoints;
+  const Clock& clock;
+
+  absl::Mutex mutex;
+  // At least one; the last one is open.
+  std::deque<Batch> batches ABSL_GUARDED_BY(mutex);
+  // The batch that the thread has in hand: its contents do not change meanwhile.
+  std::optional<Batch> writing ABSL_GUARDED_BY(mutex);
+  std::vector<Waiter*> waiters ABSL_GUARDED_BY(mutex);
+  bool stopping ABSL_GUARDED_BY(mutex) = false;
+  std::thread thread;
+
+  Unwritten& OpenFor(const std::string& job_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    return batches.back().jobs[job_id];
+  }
+  void CloseBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    batches.back().closed = true;
+    const uint64_t next = batches.back().number + 1;
+    batches.emplace_back().number = next;
+  }
+  bool Urgent() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    return stopping || batches.front().closed;
+  }
+
+  void Run();
+  absl::Status WriteJob(const std::string& id, const Unwritten& pending);
+  void WriteBatch() ABSL_LOCKS_EXCLUDED(mutex);
+  void TakeBack(const std::string& id, Unwritten pending) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+};
+
+void Recorder::State::Run() {
+  while (true) {
+    {
+      const absl::MutexLock lock(&mutex);
+      mutex.AwaitWithTimeout(absl::Condition(this, &State::Urgent), kInterval);
+      if (batches.size() == 1) {
+        if (batches.front().jobs.empty()) {
+          if (stopping) {
+            return;
+          }
+          continue;
+        }
+        CloseBatch();
+      }
+      writing = std::move(batches.front());
+      batches.pop_front();
+    }
+    WriteBatch();
+  }
+}
+
+absl::Status Recorder::State::WriteJob(const std::string& id, const Unwritten& pending) {
+  absl::Status status;
+  if (!pending.iterations.empty() || !pending.evaluations.empty()) {
+    status = state.AppendHistory(id, pending.iterations, pending.evaluations);
+  }
+  if (status.ok() && pending.job.has_value()) {
+    status = state.UpdateJob(*pending.job);
+  }
+  // A job that was deleted meanwhile needs nothing of this.
+  return absl::IsNotFound(status) ? absl::OkStatus() : status;
+}
+
+void Recorder::State::TakeBack(const std::string& id, Unwritten pending) {
+  Unwritten& front = batches.front().jobs[id];
+  PutBefore(std::move(pending), front);
+  if (front.iterations.size() > kMostUnwritten) {
+    const size_t excess = front.iterations.size() - kMostUnwritten;
+    spdlog::error("job {}: {} records of its history are given up", id, excess);
+    front.iterations.erase(front.iterations.begin(),
+                           front.iterations.begin() + static_cast<int64_t>(excess));
+  }
+}
+
+void Recorder::State::WriteBatch() {
+  // Only this thread changes `writing`, so that reading it needs no lock.
+  Batch* batch = nullptr;
+  {
+    const absl::MutexLock lock(&mutex);
+    batch = &*writing;
+  }
+  const absl::Duration began = clock.Monotonic();
+  absl::Status error;
+  std::map<std::string, absl::Status> failed;
+  for (const auto& [id, pending] : batch->jobs) {
+    if (absl::Status status = WriteJob(id, pending); !status.ok()) {
+      spdlog::error("job {}: its history is not written: {}", id, status.ToString());
+      error.Update(status);
+      failed.emplace(id, std::move(status));
+    }
+  }
+  std::optional<QueuedCheckpoint>& queued = batch->checkpoint;
+  absl::StatusOr<v1::CheckpointInfo> written = absl::CancelledError("the job was deleted");
+  if (queued.has_value() && !queued->forgotten) {
+    // The last good checkpoint stays the point to resume from as long as the history before this
+    // one is not durable.
+    const auto broken = failed.find(queued->checkpoint.metadata.job_id());
+    written = broken != failed.end()
+                  ? broken->second
+                  : checkpoints.Write(queued->checkpoint, queued->best, queued->keep);
+    error.Update(written.status());
+  }
+  if (const absl::Duration took = clock.Monotonic() - began; took > absl::Seconds(5)) {
+    spdlog::warn("writing took {}", absl::FormatDuration(took));
+  }
+
+  CheckpointDone done;
+  {
+    const absl::MutexLock lock(&mutex);
+    if (queued.has_value()) {
+      done = std::move(queued->done);
+    }
+    const uint64_t number = batch->number;
+    for (const auto& [id, status] : failed) {
+      if (!stopping) {
+        TakeBack(id, std::move(batch->jobs[id]));
+      }
+    }
+    writing.reset();
+    for (Waiter* waiter : waiters) {
+      if (waiter->number >= number) {
+        waiter->error.Update(error);
+        waiter->done = waiter->number == number;
+      }
+    }
+    waiters.erase(std::remove_if(waiters.begin(), waiters.end(),
+                                 [](const Waiter* waiter) { return waiter->done; }),
+                  waiters.end());
+  }
+  if (done) {
+    done(std::move(written));
+  }
+}
+
+Recorder::Recorder(StateStore& state, CheckpointStore& checkpoints, const Clock& clock)
+    : state_(std::make_unique<State>(state, checkpoints, clock)) {
+  state_->thread = std::thread([state = state_.get()] { state->Run(); });
+}
+
+Recorder::~Recorder() {
+  {
+    const absl::MutexLock lock(&state_->mutex);
+    state_->stopping = true;
+  }
+  state_->thread.join();
+}
+
+void Recorder::AddIteration(const std::string& job_id, v1::IterationRecord record) {
+  const absl::MutexLock lock(&state_->mutex);
+  state_->OpenFor(job_id).iterations.push_back(std::move(record));
+}
+
+void Recorder::AddEvaluation(const std::string& job_id, v1::Evaluation evaluation) {
+  const absl::MutexLock lock(&state_->mutex);
+  state_->OpenFor(job_id).evaluations.push_back(std::move(evaluation));
+}
+
+void Recorder::UpdateJob(v1::Job job) {
+  const absl::MutexLock lock(&state_->mutex);
+  Unwritten& pending = state_->OpenFor(job.id());
+  pending.job = std::move(job);
+}
+
+void Recorder::WriteCheckpoint(Checkpoint checkpoint, bool best, uint32_t keep,
+                               CheckpointDone done) {
+  const absl::MutexLock lock(&state_->mutex);
+  state_->batches.back().checkpoint.emplace(
+      QueuedCheckpoint{std::move(checkpoint), best, keep, std::move(done)});
+  state_->CloseBatch();
+}
+
+absl::Status Recorder::Flush() {
+  Waiter waiter;
+  const absl::MutexLock lock(&state_->mutex);
+  waiter.number = state_->batches.back().number;
+  state_->CloseBatch();
+  state_->waiters.push_back(&waiter);
+  state_->mutex.Await(absl::Condition(&waiter.done));
+  return waiter.error;
+}
+
+void Recorder::Forget(const std::string& job_id) {
+  const absl::MutexLock lock(&state_->mutex);
+  for (Batch& batch : state_->batches) {
+    batch.jobs.erase(job_id);
+    if (batch.checkpoint.has_value() && batch.checkpoint->checkpoint.metadata.job_id() == job_id) {
+      batch.checkpoint->forgotten = true;
+    }
+  }
+  // What is being written now must not come after the job's removal.
+  const auto not_writing = [this, &job_id]() ABSL_SHARED_LOCKS_REQUIRED(state_->mutex) {
+    const std::optional<Batch>& writing = state_->writing;
+    return !writing.has_value() || (writing->jobs.count(job_id) == 0 &&
+                                    (!writing->checkpoint.has_value() ||
+                                     writing->checkpoint->checkpoint.metadata.job_id() != job_id));
+  };
+  state_->mutex.Await(absl::Condition(&not_writing));
+  // What could not be written was queued again.
+  for (Batch& batch : state_->batches) {
+    batch.jobs.erase(job_id);
+  }
+}
+
+std::vector<v1::IterationRecord> Recorder::Pending(const std::string& job_id, uint64_t from) {
+  std::vector<v1::IterationRecord> records;
+  const absl::MutexLock lock(&state_->mutex);
+  const auto visit = [&](const Batch& batch) {
+    const auto pending = batch.jobs.find(job_id);
+    if (pending == batch.jobs.end()) {
+      return;
+    }
+    for (const v1::IterationRecord& record : pending->second.iterations) {
+      if (record.iteration() >= from) {
+        records.push_back(record);
+      }
+    }
+  };
+  if (state_->writing.has_value()) {
+    visit(*state_->writing);
+  }
+  for (const Batch& batch : state_->batches) {
+    visit(batch);
+  }
+  return records;
+}
+
+}  // namespace innerloop::server
