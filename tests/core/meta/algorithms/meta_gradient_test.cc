@@ -1,0 +1,159 @@
+// Meta-gradients against finite differences of the meta-loss, and against each other, in float64.
+#include <string>
+#include <tuple>
+
+#include <gtest/gtest.h>
+
+#include "tests/core/meta/test_jobs.h"
+
+namespace innerloop::meta {
+namespace {
+
+const TaskShape kCurves{.input = {2}, .outputs = 3, .classification = false};
+const TaskShape kImages{.input = {8, 8, 1}, .outputs = 3, .classification = true};
+constexpr char kMlp[] = "mlp { hidden: [6, 5] activation: ACTIVATION_TANH }";
+constexpr char kConv[] = "conv4 { filters: 3 }";
+
+std::string Maml(const std::string& order, int steps, const std::string& optimizer) {
+  return absl::StrCat("maml { order: ", order, " inner_steps: ", steps, " inner_optimizer { ",
+                      optimizer, " } }");
+}
+
+double MetaLoss(const Algorithm& algorithm, const Tensors& theta, const TaskBatch& tasks) {
+  TaskSums sums;
+  UpdatesOf(algorithm, theta, tasks, &sums);
+  return sums.meta_loss;
+}
+
+Tensors Moved(const Tensors& theta, const Tensors& direction, double way) {
+  Tensors moved;
+  for (size_t i = 0; i < theta.size(); ++i) {
+    moved.push_back(theta[i] + direction[i] * way);
+  }
+  return moved;
+}
+
+// Central differences are exact up to h^2 times a third derivative and 1e-16 / h.
+void ExpectEqualsFiniteDifferences(const std::string& model, const std::string& maml,
+                                   const TaskShape& shape) {
+  torch::manual_seed(17);
+  const auto algorithm = MakeAlgorithm(model, maml, shape);
+  ASSERT_NE(algorithm, nullptr);
+  const TaskBatch tasks =
+      RandomTasks(shape, /*tasks=*/3, /*support=*/6, /*queries=*/6, torch::kDouble);
+  const Tensors theta = RandomTheta(*algorithm, torch::kDouble);
+  const Tensor gradient = Flatten(UpdatesOf(*algorithm, theta, tasks));
+  constexpr double kStep = 1e-5;
+  for (int i = 0; i < 3; ++i) {
+    const Tensors direction = RandomTheta(*algorithm, torch::kDouble);
+    const double difference = (MetaLoss(*algorithm, Moved(theta, direction, kStep), tasks) -
+                               MetaLoss(*algorithm, Moved(theta, direction, -kStep), tasks)) /
+                              (2 * kStep);
+    const double expected = gradient.dot(Flatten(direction)).item<double>();
+    EXPECT_NEAR(difference, expected, 1e-6 * (1 + std::abs(expected)));
+  }
+}
+
+class MetaGradientTest : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(InnerSteps, MetaGradientTest, ::testing::Values(1, 2, 3));
+
+TEST_P(MetaGradientTest, OfSgdIsTheDerivativeOfTheMetaLoss) {
+  ExpectEqualsFiniteDifferences(
+      kMlp, Maml("ORDER_SECOND", GetParam(), "sgd { learning_rate: 0.3 }"), kCurves);
+}
+
+TEST_P(MetaGradientTest, OfMomentumIsTheDerivativeOfTheMetaLoss) {
+  ExpectEqualsFiniteDifferences(
+      kMlp, Maml("ORDER_SECOND", GetParam(), "momentum { learning_rate: 0.2 momentum: 0.8 }"),
+      kCurves);
+}
+
+TEST_P(MetaGradientTest, OfAdamIsTheDerivativeOfTheMetaLoss) {
+  // A small epsilon would make the meta-loss nearly a step function of the gradients' signs.
+  ExpectEqualsFiniteDifferences(
+      kMlp,
+      Maml("ORDER_SECOND", GetParam(),
+           "adam { learning_rate: 0.1 beta1: 0.5 beta2: 0.9 epsilon: 0.05 }"),
+      kCurves);
+}
+
+TEST_P(MetaGradientTest, OfConvolutionsAndBatchNormIsTheDerivativeOfTheMetaLoss) {
+  ExpectEqualsFiniteDifferences(
+      kConv, Maml("ORDER_SECOND", GetParam(), "sgd { learning_rate: 0.3 }"), kImages);
+}
+
+TEST_P(MetaGradientTest, ByHessianProductsEqualsTheOneThroughTheGraph) {
+  for (const auto& [model, shape] : {std::pair<std::string, TaskShape>{kMlp, kCurves},
+                                     std::pair<std::string, TaskShape>{kConv, kImages}}) {
+    torch::manual_seed(3);
+    const auto second =
+        MakeAlgorithm(model, Maml("ORDER_SECOND", GetParam(), "sgd { learning_rate: 0.3 }"), shape);
+    const auto products =
+        MakeAlgorithm(model, Maml("ORDER_HVP", GetParam(), "sgd { learning_rate: 0.3 }"), shape);
+    const TaskBatch tasks =
+        RandomTasks(shape, /*tasks=*/4, /*support=*/6, /*queries=*/6, torch::kDouble);
+    const Tensors theta = RandomTheta(*second, torch::kDouble);
+    TaskSums second_sums;
+    TaskSums products_sums;
+    const Tensor expected = Flatten(UpdatesOf(*second, theta, tasks, &second_sums));
+    const Tensor actual = Flatten(UpdatesOf(*products, theta, tasks, &products_sums));
+    EXPECT_LT(RelativeError(actual, expected), 1e-10) << model;
+    EXPECT_NEAR(products_sums.meta_loss, second_sums.meta_loss, 1e-12);
+  }
+}
+
+TEST(MetaGradient, OfSeveralTasksIsTheSumOfEachAlone) {
+  torch::manual_seed(4);
+  for (const char* order : {"ORDER_SECOND", "ORDER_FIRST", "ORDER_HVP"}) {
+    const auto algorithm =
+        MakeAlgorithm(kConv, Maml(order, 2, "sgd { learning_rate: 0.3 }"), kImages);
+    const TaskBatch tasks = RandomTasks(kImages, 3, 6, 6, torch::kDouble);
+    const Tensors theta = RandomTheta(*algorithm, torch::kDouble);
+    Tensors one_by_one = ZerosLike(theta);
+    TaskSums alone;
+    for (int64_t t = 0; t < 3; ++t) {
+      algorithm->AddUpdates(theta, TaskOf(tasks, t), /*detailed=*/true, one_by_one, alone);
+    }
+    TaskSums together;
+    const Tensors updates = UpdatesOf(*algorithm, theta, tasks, &together, /*detailed=*/true);
+    EXPECT_LT(RelativeError(Flatten(updates), Flatten(one_by_one)), 1e-10) << order;
+    EXPECT_NEAR(together.meta_loss, alone.meta_loss, 1e-10);
+    EXPECT_NEAR(together.meta_accuracy, alone.meta_accuracy, 1e-10);
+    EXPECT_NEAR(together.support_loss_before, alone.support_loss_before, 1e-10);
+    EXPECT_NEAR(together.support_loss_after, alone.support_loss_after, 1e-10);
+    EXPECT_NEAR(together.query_loss_before, alone.query_loss_before, 1e-10);
+    EXPECT_LT(together.support_loss_after, together.support_loss_before);
+  }
+}
+
+TEST(MetaGradient, LeavesThetaAsItIs) {
+  const auto algorithm =
+      MakeAlgorithm(kMlp, Maml("ORDER_SECOND", 2, "momentum { learning_rate: 0.2 }"), kCurves);
+  const TaskBatch tasks = RandomTasks(kCurves, /*tasks=*/1, 6, 6, torch::kFloat);
+  const Tensors theta = RandomTheta(*algorithm, torch::kFloat);
+  const Tensor before = Flatten(theta).clone();
+  UpdatesOf(*algorithm, theta, tasks);
+  EXPECT_TRUE(torch::equal(Flatten(theta), before));
+  EXPECT_FALSE(theta[0].requires_grad());
+}
+
+TEST(MetaGradient, ByHessianProductsRefusesOtherInnerOptimizersThanSgd) {
+  v1::JobSpec spec = ResolvedJob(absl::StrCat("model { ", kMlp, " } tasks { sinusoid { } } ",
+                                              "algorithm { maml { inner_steps: 1 inner_optimizer { "
+                                              "adam { } } } } meta_batch: 4 iterations: 1"));
+  spec.mutable_algorithm()->mutable_maml()->set_order(v1::Maml::ORDER_HVP);
+  const absl::Status status = CreateAlgorithm(spec, kCurves).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("algorithm.maml.order"), absl::string_view::npos) << status;
+}
+
+TEST(MetaGradient, WithoutAnAlgorithmIsRefused) {
+  v1::JobSpec spec;
+  spec.mutable_model()->mutable_linear();
+  const absl::Status status = CreateAlgorithm(spec, kCurves).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("algorithm"), absl::string_view::npos) << status;
+}
+
+}  // namespace
+}  // namespace innerloop::meta
