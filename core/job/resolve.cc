@@ -29,12 +29,12 @@ absl::Status ResolveBatches(v1::JobSpec& spec) {
                                                    kMaxMetaBatch, " tasks per iteration"));
   }
   INNERLOOP_RETURN_IF_ERROR(InRange("meta_batch", spec.meta_batch(), 1U, kMaxMetaBatch));
-  if (spec.tasks_per_shard() == 0) {
+  if (!spec.has_tasks_per_shard()) {
     spec.set_tasks_per_shard(std::min(64U, (spec.meta_batch() + 1) / 2));
   }
   INNERLOOP_RETURN_IF_ERROR(
       InRange("tasks_per_shard", spec.tasks_per_shard(), 1U, spec.meta_batch()));
-  if (spec.tasks_per_chunk() == 0) {
+  if (!spec.has_tasks_per_chunk()) {
     spec.set_tasks_per_chunk(std::min(spec.tasks_per_shard(), spec.model().has_conv4() ? 8U : 32U));
   }
   INNERLOOP_RETURN_IF_ERROR(

@@ -26,10 +26,10 @@ absl::Status ResolveRange(absl::string_view field, v1::Range& range, bool given,
 }
 
 absl::Status ResolveSinusoid(v1::SinusoidTasks& tasks) {
-  if (tasks.shots() == 0) {
+  if (!tasks.has_shots()) {
     tasks.set_shots(10);
   }
-  if (tasks.queries() == 0) {
+  if (!tasks.has_queries()) {
     tasks.set_queries(tasks.shots());
   }
   INNERLOOP_RETURN_IF_ERROR(InRange("tasks.sinusoid.shots", tasks.shots(), 1U, kMaxExamples));
@@ -96,7 +96,7 @@ absl::Status ResolveEpisodes(v1::EpisodeTasks& tasks) {
     return absl::InvalidArgumentError(
         "tasks.episodes.dataset_sha256 is no SHA-256; it has 64 lower-case hex digits");
   }
-  if (tasks.queries() == 0) {
+  if (!tasks.has_queries()) {
     tasks.set_queries(1);
   }
   INNERLOOP_RETURN_IF_ERROR(InRange("tasks.episodes.ways", tasks.ways(), 2U, kMaxExamples));
