@@ -12,7 +12,9 @@ constexpr uint32_t kWeyl0 = 0x9E3779B9;
 constexpr uint32_t kWeyl1 = 0xBB67AE85;
 constexpr double kTwoPi = 6.283185307179586476925286766559;
 
-std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
+}  // namespace
+
+std::array<uint32_t, 4> Philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t product0 = uint64_t{kMultiplier0} * counter[0];
     const uint64_t product1 = uint64_t{kMultiplier1} * counter[2];
@@ -26,22 +28,19 @@ std::array<uint32_t, 4> Philox(std::array<uint32_t, 4> counter, std::array<uint3
   return counter;
 }
 
-}  // namespace
-
-// The four counter words hold 32 bits of position, then the coordinates. The bits of purpose, a and
-// c that do not fit there are mixed into the key by one application of the same function, which is
-// a bijection of its counter for each key.
+// The four counter words hold 32 bits of position, then c and b. The purpose and a do not fit
+// there: one application of the same function mixes them with the seed into the key.
 CounterRandom::CounterRandom(uint64_t seed, RandomPurpose purpose, uint32_t a, uint64_t b,
                              uint32_t c) {
   const std::array<uint32_t, 4> mixed =
-      Philox({static_cast<uint32_t>(purpose), a, 0, 0},
-             {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
+      Philox4x32({static_cast<uint32_t>(purpose), a, 0, 0},
+                 {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
   key_ = {mixed[0], mixed[1]};
   counter_ = {0, c, static_cast<uint32_t>(b), static_cast<uint32_t>(b >> 32)};
 }
 
 void CounterRandom::Refill() {
-  block_ = Philox(counter_, key_);
+  block_ = Philox4x32(counter_, key_);
   ++counter_[0];
   used_ = 0;
 }

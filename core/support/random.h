@@ -16,10 +16,13 @@ enum class RandomPurpose : uint32_t {
   kInnerBatches = 4,  // key: split, iteration, task
 };
 
-// The generator Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC
-// 2011), keyed by a seed and up to three coordinates. Every function of the class gives the same
-// values on every machine, except Normal(), which uses the math library's log and cos.
-// Thread-compatible.
+// The bijection Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC
+// 2011): four random words for each counter and key.
+std::array<uint32_t, 4> Philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
+
+// A stream of Philox4x32's words, keyed by a seed and up to three coordinates. Every function of
+// the class gives the same values on every machine, except Normal(), which uses the math library's
+// log and cos. Thread-compatible.
 class CounterRandom {
  public:
   // The stream of (seed, purpose, a, b, c); a < 2^24, b any, c < 2^32. Up to 2^34 numbers can be

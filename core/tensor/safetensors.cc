@@ -210,7 +210,9 @@ void SealCrc32c(SafeTensorsFile& file) {
 
 absl::Status VerifyCrc32c(absl::string_view file, absl::string_view name_for_errors) {
   uint64_t length = 0;
-  std::memcpy(&length, file.data(), std::min(file.size(), kPrefix));
+  if (file.size() >= kPrefix) {
+    std::memcpy(&length, file.data(), kPrefix);
+  }
   const absl::string_view head = file.substr(0, std::min(length, kMaxHeader) + kPrefix);
   const size_t key = head.find(kCrcKey);
   const absl::string_view digits =
