@@ -1,0 +1,256 @@
+// innerloop-worker: flags, signals, the metrics page and health checks around a Worker.
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include <grpcpp/grpcpp.h>
+#include <pthread.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+#include <CLI/CLI.hpp>
+
+#include "absl/random/random.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/meta/program.h"
+#include "core/rpc/listen_address.h"
+#include "core/support/die_with_parent.h"
+#include "core/support/logging.h"
+#include "core/support/version.h"
+#include "worker/health.h"
+#include "worker/metrics.h"
+#include "worker/worker.h"
+
+namespace innerloop::worker {
+namespace {
+
+// Exit codes, as all programs of the project have them.
+constexpr int kDone = 0;
+constexpr int kFailed = 1;
+constexpr int kBadUsage = 2;
+
+struct Flags {
+  Options options;
+  std::string device = "auto";
+  std::string metrics_listen = "127.0.0.1:0";
+  std::string health_listen = "127.0.0.1:0";
+  bool insecure = false;
+  bool die_with_parent = false;
+  LogOptions log{.program = "innerloop-worker"};
+};
+
+std::string HostName() {
+  char name[256] = "";
+  gethostname(name, sizeof(name) - 1);
+  return name;
+}
+
+std::string DefaultCacheFolder() {
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/') {
+    return absl::StrCat(cache, "/innerloop/worker");
+  }
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/') {
+    return absl::StrCat(home, "/.cache/innerloop/worker");
+  }
+  return absl::StrCat(std::filesystem::temp_directory_path().string(), "/innerloop-worker-",
+                      getuid());
+}
+
+std::string FingerprintText(const v1::NumericsFingerprint& print) {
+  return absl::StrCat(print.numerics_version(), "/", print.libtorch(), "/", print.device(), "/",
+                      print.math());
+}
+
+void Declare(CLI::App& app, Flags& flags) {
+  Options& options = flags.options;
+  options.slots = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, 1024U));
+  options.cache_dir = DefaultCacheFolder();
+  options.name = absl::StrCat(HostName(), ":", getpid());
+  app.set_version_flag("--version",
+                       absl::StrCat("innerloop-worker ", kVersion, "\nLibTorch ",
+                                    meta::LibTorchVersion(), "\ngRPC ", grpc::Version()));
+  app.add_option("--coordinator", options.coordinator, "HOST:PORT of the coordinator")
+      ->envname("INNERLOOP_COORDINATOR")
+      ->capture_default_str();
+  app.add_option("--slots", options.slots, "Compute threads; default: one for each core")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--device", flags.device, "auto or cpu: this build computes on the CPU")
+      ->capture_default_str();
+  app.add_option("--name", options.name, "Name shown to people; default: host name and process id")
+      ->check([](const std::string& name) {
+        return name.size() <= 200 ? "" : "a name has at most 200 characters";
+      });
+  app.add_option("--cache-dir", options.cache_dir, "Folder for data sets, which workers may share")
+      ->capture_default_str();
+  app.add_option("--metrics-listen", flags.metrics_listen,
+                 "HOST:PORT of /metrics for Prometheus; port 0: any; empty: none")
+      ->capture_default_str();
+  app.add_option("--health-listen", flags.health_listen,
+                 "HOST:PORT of the gRPC health service; port 0: any; empty: none")
+      ->capture_default_str();
+  app.add_flag("--insecure", flags.insecure, "Allow listening beyond this machine without TLS");
+  app.add_option("--max-memory", options.max_parameter_bytes,
+                 "Most memory for parameters of all jobs, e.g. 8GiB")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->default_str("8GiB");
+  app.add_option("--log-level", flags.log.level, "trace, debug, info, warning, error or off")
+      ->capture_default_str();
+  app.add_option("--log-format", flags.log.format, "text or json")->capture_default_str();
+  app.add_flag("--die-with-parent", flags.die_with_parent)->group("");
+}
+
+// What no single flag's check can tell.
+absl::Status Check(const Flags& flags) {
+  if (flags.device != "auto" && flags.device != "cpu") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--device=", flags.device, ": this build computes on the CPU; auto and cpu are right"));
+  }
+  for (const auto& [flag, address] : {std::pair("--coordinator", flags.options.coordinator),
+                                      std::pair("--metrics-listen", flags.metrics_listen),
+                                      std::pair("--health-listen", flags.health_listen)}) {
+    const bool listens = absl::string_view(flag) != "--coordinator";
+    if (listens && address.empty()) {
+      continue;
+    }
+    const auto parsed = ParseHostPort(address);
+    if (!parsed.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat(flag, ": ", parsed.status().message()));
+    }
+    if (listens && !flags.insecure && !IsLoopback(parsed->host)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(flag, "=", address,
+                       " can be reached from other machines without protection: give --insecure "
+                       "if that is meant, or listen on 127.0.0.1"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Waits for SIGTERM and SIGINT, which every other thread has blocked: the first drains the worker,
+// the second ends the process at once.
+class SignalThread {
+ public:
+  // To be called before any thread starts.
+  static sigset_t Block() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGUSR1);  // ends the thread
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    return signals;
+  }
+  SignalThread(const sigset_t& signals, Worker& worker)
+      : thread_([signals, &worker] {
+          bool told = false;
+          int signal = 0;
+          while (sigwait(&signals, &signal) == 0 && signal != SIGUSR1) {
+            if (told) {
+              spdlog::warn("leaving at once");
+              _exit(kFailed);
+            }
+            told = true;
+            worker.Drain();
+          }
+        }) {}
+  ~SignalThread() {
+    pthread_kill(thread_.native_handle(), SIGUSR1);
+    thread_.join();
+  }
+  SignalThread(const SignalThread&) = delete;
+  SignalThread& operator=(const SignalThread&) = delete;
+
+ private:
+  std::thread thread_;
+};
+
+int Fail(const absl::Status& status, int code) {
+  std::cerr << "innerloop-worker: " << std::string(status.message()) << std::endl;
+  return code;
+}
+
+int Serve(Flags& flags, const sigset_t& signals) {
+  const v1::NumericsFingerprint fingerprint = meta::Fingerprint();
+  auto metrics = Metrics::Create(flags.metrics_listen,
+                                 {kVersion, meta::LibTorchVersion(), FingerprintText(fingerprint)});
+  if (!metrics.ok()) {
+    return Fail(metrics.status(), kFailed);
+  }
+  std::unique_ptr<HealthServer> health;
+  if (!flags.health_listen.empty()) {
+    auto server = HealthServer::Create(flags.health_listen);
+    if (!server.ok()) {
+      return Fail(server.status(), kFailed);
+    }
+    health = *std::move(server);
+  }
+  // Others reach an address that stands for all of this machine's by its name.
+  flags.options.metrics_address = ReachableAddress((*metrics)->address(), HostName());
+  absl::BitGen random;
+  auto worker = Worker::Create(
+      flags.options, {.create_program = meta::Program::Create,
+                      .prepare_thread = meta::PrepareComputeThread,
+                      .fingerprint = fingerprint,
+                      .metrics = **metrics,
+                      .clock = Clock::Real(),
+                      .uniform = [&random] { return absl::Uniform<double>(random, 0, 1); },
+                      .on_connected =
+                          [&health](bool connected) {
+                            if (health != nullptr) {
+                              health->SetServing(connected);
+                            }
+                          }});
+  if (!worker.ok()) {
+    return Fail(worker.status(), kFailed);
+  }
+  std::cout << "innerloop-worker: metrics on "
+            << ((*metrics)->address().empty() ? "none" : (*metrics)->address()) << ", health on "
+            << (health == nullptr ? "none" : health->address()) << std::endl;
+  absl::Status status;
+  {
+    const SignalThread signal_thread(signals, **worker);
+    status = (*worker)->Run();
+  }
+  if (!status.ok()) {
+    // The hanging slot's thread cannot be ended, and destructors would wait for it.
+    spdlog::error("{}", std::string(status.message()));
+    spdlog::shutdown();
+    _exit(kFailed);
+  }
+  return kDone;
+}
+
+int Main(int argc, char** argv) {
+  const sigset_t signals = SignalThread::Block();
+  CLI::App app(
+      "Computes shards of meta-training jobs for an Innerloop coordinator. SIGTERM lets it finish "
+      "what it computes and leave.",
+      "innerloop-worker");
+  Flags flags;
+  Declare(app, flags);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kDone : kBadUsage;
+  }
+  if (flags.die_with_parent) {
+    DieWithParent();
+  }
+  if (const absl::Status status = SetUpLogging(flags.log); !status.ok()) {
+    return Fail(status, kBadUsage);
+  }
+  if (const absl::Status status = Check(flags); !status.ok()) {
+    return Fail(status, kBadUsage);
+  }
+  return Serve(flags, signals);
+}
+
+}  // namespace
+}  // namespace innerloop::worker
+
+int main(int argc, char** argv) { return innerloop::worker::Main(argc, argv); }
