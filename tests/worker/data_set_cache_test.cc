@@ -1,0 +1,170 @@
+#include "worker/data_set_cache.h"
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <grpcpp/create_channel.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "core/support/checksum.h"
+#include "tests/worker/fake_coordinator.h"
+#include "worker/metrics.h"
+
+namespace innerloop::worker {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+void WriteFile(const std::string& path, absl::string_view content) {
+  std::ofstream(path, std::ios::binary) << content;
+}
+
+class DataSetCacheTest : public ::testing::Test {
+ protected:
+  DataSetCacheTest()
+      : folder_(absl::StrCat(::testing::TempDir(), "/data-sets-",
+                             ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+    DatasetContent content;
+    content.name = "digits";
+    content.example_shape = {8, 8, 1};
+    content.images.assign(40 * 64, 7);
+    for (int64_t i = 0; i < 40; ++i) {
+      content.labels.push_back(i / 20);
+    }
+    content.class_names = {"zero", "one"};
+    const std::string source = folder_ + "/source";
+    EXPECT_EQ(WriteDataset(content, source), absl::OkStatus());
+    file_ = ReadFile(source);
+    std::filesystem::remove(source);
+    description_.set_name("digits");
+    description_.set_bytes(file_.size());
+    description_.set_sha256(Sha256::Hex(file_));
+    coordinator_.files[description_.sha256()] = file_;
+    cache_ = NewCache();
+  }
+  ~DataSetCacheTest() override { std::filesystem::remove_all(folder_); }
+
+  std::unique_ptr<DataSetCache> NewCache() { return *DataSetCache::Create(folder_, *metrics_); }
+  std::string Path(const char* extension) const {
+    return absl::StrCat(folder_, "/", description_.sha256(), extension);
+  }
+  absl::StatusOr<std::shared_ptr<const Dataset>> Get() { return cache_->Get(description_, *stub_); }
+
+  const std::string folder_;
+  std::string file_;
+  v1::DataSetDescription description_;
+  FakeCoordinator coordinator_;
+  std::unique_ptr<Metrics> metrics_ = *Metrics::Create("", {"0", "0", "f"});
+  std::unique_ptr<v1::Work::Stub> stub_ = v1::Work::NewStub(
+      grpc::CreateChannel(coordinator_.address(), grpc::InsecureChannelCredentials()));
+  std::unique_ptr<DataSetCache> cache_;
+};
+
+TEST_F(DataSetCacheTest, FetchesADataSetOnceForEveryoneWhoAsks) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([this] {
+      const auto data_set = Get();
+      ASSERT_TRUE(data_set.ok()) << data_set.status();
+      EXPECT_EQ((*data_set)->examples(), 40);
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  // Another process with the same folder.
+  cache_ = NewCache();
+  EXPECT_TRUE(Get().ok());
+  EXPECT_THAT(coordinator_.fetches(), ElementsAre(0));
+  EXPECT_EQ(ReadFile(Path(".safetensors")), file_);
+  EXPECT_FALSE(std::filesystem::exists(Path(".part")));
+}
+
+TEST_F(DataSetCacheTest, GoesOnWhereABrokenFetchEnded) {
+  coordinator_.on_fetch = [this](const v1::FetchDataSetRequest&,
+                                 grpc::ServerWriter<v1::FileChunk>* writer) {
+    v1::FileChunk chunk;
+    chunk.set_data(file_.substr(0, 1500));
+    writer->Write(chunk);
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "going down");
+  };
+  const auto broken = Get();
+  EXPECT_EQ(broken.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(broken.status().message()),
+              HasSubstr("cannot fetch data set 'digits': going down"));
+  coordinator_.on_fetch = nullptr;
+  EXPECT_TRUE(Get().ok());
+  EXPECT_THAT(coordinator_.fetches(), ElementsAre(0, 1500));
+  EXPECT_EQ(ReadFile(Path(".safetensors")), file_);
+}
+
+TEST_F(DataSetCacheTest, ADamagedPartIsFetchedAgainFromTheBeginning) {
+  WriteFile(Path(".part"), std::string(1000, 'x'));
+  EXPECT_TRUE(Get().ok());
+  EXPECT_THAT(coordinator_.fetches(), ElementsAre(1000, 0));
+}
+
+TEST_F(DataSetCacheTest, APartLongerThanTheDataSetIsFetchedAgain) {
+  WriteFile(Path(".part"), std::string(file_.size() + 1, 'x'));
+  EXPECT_TRUE(Get().ok());
+  EXPECT_THAT(coordinator_.fetches(), ElementsAre(0));
+}
+
+TEST_F(DataSetCacheTest, ADamagedFileInTheCacheIsFetchedAgain) {
+  std::string damaged = file_;
+  damaged[damaged.size() / 2] ^= 1;
+  WriteFile(Path(".safetensors"), damaged);
+  EXPECT_TRUE(Get().ok());
+  EXPECT_THAT(coordinator_.fetches(), ElementsAre(0));
+  EXPECT_EQ(ReadFile(Path(".safetensors")), file_);
+}
+
+TEST_F(DataSetCacheTest, WhatArrivesDamagedIsRefusedAndNotKept) {
+  coordinator_.files[description_.sha256()][100] ^= 1;
+  const auto data_set = Get();
+  EXPECT_EQ(data_set.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(data_set.status().message()), HasSubstr("'digits' arrived with SHA-256"));
+  EXPECT_FALSE(std::filesystem::exists(Path(".safetensors")));
+  EXPECT_FALSE(std::filesystem::exists(Path(".part")));
+}
+
+TEST_F(DataSetCacheTest, AFileThatIsLongerOrShorterThanSaidIsRefused) {
+  coordinator_.files[description_.sha256()] += "more";
+  EXPECT_THAT(std::string(Get().status().message()), HasSubstr("is next"));
+  std::filesystem::remove(Path(".part"));
+  coordinator_.files[description_.sha256()].resize(1234);
+  EXPECT_THAT(std::string(Get().status().message()), HasSubstr("it ends after 1234 of"));
+}
+
+TEST_F(DataSetCacheTest, AHashThatIsNoneNeverBecomesAPath) {
+  description_.set_sha256("../../etc/passwd");
+  EXPECT_EQ(Get().status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(coordinator_.fetches().empty());
+}
+
+TEST_F(DataSetCacheTest, MoreThanTheDiskHoldsIsRefusedBeforeItIsFetched) {
+  description_.set_bytes(uint64_t{1} << 60);
+  const auto data_set = Get();
+  EXPECT_EQ(data_set.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(data_set.status().message()), HasSubstr("free"));
+  EXPECT_TRUE(coordinator_.fetches().empty());
+}
+
+TEST_F(DataSetCacheTest, AStoppingWorkerFetchesNothing) {
+  cache_->CancelFetches();
+  EXPECT_EQ(Get().status().code(), absl::StatusCode::kCancelled);
+}
+
+}  // namespace
+}  // namespace innerloop::worker
