@@ -152,8 +152,7 @@ class FusedMaml final : public Algorithm {
   bool HasAccuracy() const { return shape_.loss == fused::Loss::kCrossEntropy; }
 
   bool TakesTargets(const Tensor& targets) const {
-    return IsPlain(targets, torch::kInt64) ||
-           (IsPlain(targets, torch::kFloat32) && shape_.loss == fused::Loss::kMse);
+    return IsPlain(targets, HasAccuracy() ? torch::kInt64 : torch::kFloat32);
   }
   bool Takes(const Tensors& theta, const TaskBatch& tasks) const {
     return ArePlain(theta) && IsPlain(tasks.support.inputs, torch::kFloat32) &&

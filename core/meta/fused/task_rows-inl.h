@@ -22,9 +22,9 @@ namespace HWY_NAMESPACE {
 class TaskRows {
  public:
   TaskRows(const MlpShape& shape, const ExampleArrays& arrays, Arena& arena)
-      : first_(shape.layers.front()), last_(shape.last()), loss_kind_(shape.loss), arrays_(arrays) {
+      : first_(shape.layers.front()), last_(shape.last()), arrays_(arrays) {
     inputs_ = arena.Take(arrays.count * first_.padded_inputs);
-    values_ = arena.Take(shape.loss == Loss::kMse ? arrays.count * last_.padded_outputs : 0);
+    values_ = arena.Take(arrays.values == nullptr ? 0 : arrays.count * last_.padded_outputs);
     shares_ = arena.Take(arrays.count);
   }
 
@@ -33,17 +33,11 @@ class TaskRows {
     CopyRows(arrays_.inputs + task * n * first_.inputs, n, first_.inputs, first_.padded_inputs,
              inputs_);
     loss_ = {n, values_, nullptr, shares_};
-    if (loss_kind_ == Loss::kCrossEntropy) {
-      loss_.classes = arrays_.classes + task * n;
-    } else if (arrays_.values != nullptr) {
+    if (arrays_.values != nullptr) {
       CopyRows(arrays_.values + task * n * last_.outputs, n, last_.outputs, last_.padded_outputs,
                values_);
     } else {
-      // Squared error against classes: a one among zeros.
-      std::memset(values_, 0, n * last_.padded_outputs * sizeof(float));
-      for (size_t i = 0; i < n; ++i) {
-        values_[i * last_.padded_outputs + static_cast<size_t>(arrays_.classes[task * n + i])] = 1;
-      }
+      loss_.classes = arrays_.classes + task * n;
     }
     const float* weights = arrays_.weights == nullptr ? nullptr : arrays_.weights + task * n;
     float total = static_cast<float>(n);
@@ -71,7 +65,6 @@ class TaskRows {
 
   const LayerShape& first_;
   const LayerShape& last_;
-  const Loss loss_kind_;
   const ExampleArrays& arrays_;
   float* inputs_;
   float* values_;
