@@ -15,7 +15,7 @@ namespace innerloop {
 class TemporaryFolder {
  public:
   TemporaryFolder() {
-    std::string pattern = ::testing::TempDir() + "/innerloop-XXXXXX";
+    std::string pattern = ::testing::TempDir() + "innerloop-XXXXXX";
     path_ = mkdtemp(pattern.data());
   }
   ~TemporaryFolder() { std::filesystem::remove_all(path_); }

@@ -1,0 +1,235 @@
+#include "core/dataset/dataset.h"
+
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/support/checksum.h"
+#include "core/support/file_system.h"
+#include "core/tensor/safetensors.h"
+#include "tests/core/support/temporary_folder.h"
+
+namespace innerloop {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+DatasetContent Images() {
+  DatasetContent content;
+  content.name = "tiny";
+  content.example_shape = {1, 2, 1};
+  content.images = {0, 1, 2, 3, 4, 5, 6, 7, 8, 255};
+  content.labels = {0, 0, 1, 2, 2};
+  content.class_names = {"A/a", "A/b", "B/\xC3\xA9"};
+  content.class_groups = {0, 0, 1};
+  content.group_names = {"A", "B"};
+  content.preparation = {"size=2", "invert=true"};
+  content.splits["published"] = {.train = {0, 2}, .validation = {}, .test = {1}};
+  return content;
+}
+
+TEST(Dataset, RoundTripsImages) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "tiny.safetensors";
+  ASSERT_TRUE(WriteDataset(Images(), path).ok());
+  const auto dataset = Dataset::Open(path).value();
+  EXPECT_EQ(dataset->examples(), 5);
+  EXPECT_TRUE(dataset->images());
+  EXPECT_THAT(dataset->example_shape(), ElementsAre(1, 2, 1));
+  EXPECT_THAT(dataset->ImageAt(0), ElementsAre(0, 1));
+  EXPECT_THAT(dataset->ImageAt(4), ElementsAre(8, 255));
+  EXPECT_EQ(dataset->classes(), 3U);
+  EXPECT_EQ(dataset->class_begin(0), 0);
+  EXPECT_EQ(dataset->class_begin(1), 2);
+  EXPECT_EQ(dataset->class_begin(2), 3);
+  EXPECT_EQ(dataset->class_begin(3), 5);
+  EXPECT_EQ(dataset->class_names(), Images().class_names);
+  EXPECT_THAT(dataset->class_groups(), ElementsAre(0, 0, 1));
+  EXPECT_THAT(dataset->group_names(), ElementsAre("A", "B"));
+  EXPECT_THAT(dataset->splits().at("published").Of(v1::SPLIT_TRAIN), ElementsAre(0, 2));
+  EXPECT_THAT(dataset->splits().at("published").Of(v1::SPLIT_VALIDATION), ElementsAre());
+  EXPECT_THAT(dataset->splits().at("published").Of(v1::SPLIT_TEST), ElementsAre(1));
+}
+
+TEST(Dataset, RoundTripsFeatures) {
+  const TemporaryFolder folder;
+  DatasetContent content;
+  content.name = "features";
+  content.example_shape = {3};
+  content.features = {1, 2, 3, 4, 5, 6};
+  content.labels = {0, 1};
+  content.class_names = {"x", "y"};
+  ASSERT_TRUE(WriteDataset(content, folder / "f").ok());
+  const auto dataset = Dataset::Open(folder / "f").value();
+  EXPECT_FALSE(dataset->images());
+  EXPECT_THAT(dataset->FeaturesAt(1), ElementsAre(4, 5, 6));
+  EXPECT_EQ(dataset->Describe().dtype(), "float32");
+  EXPECT_THAT(dataset->Describe().example_shape(), ElementsAre(3));
+}
+
+TEST(Dataset, DescribesItself) {
+  const TemporaryFolder folder;
+  ASSERT_TRUE(WriteDataset(Images(), folder / "t").ok());
+  const std::string bytes = ReadFile(folder / "t");
+  const auto dataset = Dataset::Open(folder / "t").value();
+  // From several threads: the hash is computed by one of them.
+  std::vector<v1::DataSetDescription> descriptions(4);
+  std::vector<std::thread> threads;
+  for (v1::DataSetDescription& description : descriptions) {
+    threads.emplace_back([&] { description = dataset->Describe(); });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  for (const v1::DataSetDescription& description : descriptions) {
+    EXPECT_EQ(description.name(), "tiny");
+    EXPECT_EQ(description.sha256(), Sha256::Hex(bytes));
+    EXPECT_EQ(description.bytes(), bytes.size());
+    EXPECT_EQ(description.examples(), 5U);
+    EXPECT_THAT(description.example_shape(), ElementsAre(1, 2, 1));
+    EXPECT_EQ(description.dtype(), "uint8");
+    EXPECT_EQ(description.classes(), 3U);
+    EXPECT_EQ(description.groups(), 2U);
+    EXPECT_THAT(description.preparation(), ElementsAre("size=2", "invert=true"));
+    EXPECT_THAT(description.splits(), ElementsAre("published"));
+    EXPECT_EQ(description.smallest_class(), 1U);
+  }
+}
+
+TEST(Dataset, EveryDamageIsNamed) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "t";
+  ASSERT_TRUE(WriteDataset(Images(), path).ok());
+  std::string bytes = ReadFile(path);
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    const char mask = static_cast<char>(1 << i % 8);
+    bytes[i] = static_cast<char>(bytes[i] ^ mask);
+    WriteFile(path, bytes);
+    bytes[i] = static_cast<char>(bytes[i] ^ mask);
+    const absl::Status status = Dataset::Open(path).status();
+    EXPECT_TRUE(absl::IsDataLoss(status)) << i << " " << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(path));
+  }
+  for (size_t size = 0; size < bytes.size(); size += 13) {
+    WriteFile(path, bytes.substr(0, size));
+    EXPECT_TRUE(absl::IsDataLoss(Dataset::Open(path).status())) << size;
+  }
+  EXPECT_TRUE(absl::IsNotFound(Dataset::Open(folder / "none").status()));
+}
+
+TEST(Dataset, ContentThatDoesNotFitTogetherIsNotWritten) {
+  const TemporaryFolder folder;
+  const std::pair<std::function<void(DatasetContent&)>, std::string> cases[] = {
+      {[](auto& c) { c.name = "a/b"; }, "cannot be called 'a/b'"},
+      {[](auto& c) { c.name = ""; }, "cannot be called ''"},
+      {[](auto& c) { c.images.pop_back(); }, "9 input values for 5 labels of shape [1,2,1]"},
+      {[](auto& c) {
+         c.example_shape = {1, 2};
+       },
+       "images [H,W,C] or features [D]"},
+      {[](auto& c) {
+         c.example_shape = {1, 0, 1};
+       },
+       "shape [1,0,1] is neither"},
+      {[](auto& c) { c.features = {1}; }, "images [H,W,C] or features [D]"},
+      {[](auto& c) {
+         c.labels = {0, 0, 2, 1, 1};
+       },
+       "label 2 comes after 0"},
+      {[](auto& c) {
+         c.labels = {0, 0, 1, 2, 1};
+       },
+       "label 1 comes after 2"},
+      {[](auto& c) {
+         c.labels = {1, 1, 1, 2, 2};
+       },
+       "label 1 comes after -1"},
+      {[](auto& c) { c.class_names.pop_back(); }, "2 class names for labels 0 to 2"},
+      {[](auto& c) { c.class_names[1] = "A/a"; }, "the class 'A/a' is there twice"},
+      {[](auto& c) { c.class_names[1] = ""; }, "the name of a class has 0 bytes"},
+      {[](auto& c) { c.class_names[1] = "\xFF"; }, "UTF-8"},
+      {[](auto& c) { c.class_groups[1] = 2; }, "belongs to group 2; there are 2"},
+      {[](auto& c) { c.class_groups.pop_back(); }, "2 classes have groups"},
+      {[](auto& c) { c.splits["published"].test = {3}; }, "'published' has class 3; there are 3"},
+      {[](auto& c) { c.splits["published"].test = {0}; }, "'published' has class 0 twice"},
+      {[](auto& c) {
+         c.splits["published"].train = {2, 0};
+       },
+       "another order"},
+  };
+  for (const auto& [change, message] : cases) {
+    DatasetContent content = Images();
+    change(content);
+    const absl::Status status = WriteDataset(content, folder / "t");
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << message;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(message));
+    EXPECT_FALSE(std::filesystem::exists(folder / "t"));
+  }
+}
+
+// Files with a right checksum whose content is not a data set's.
+TEST(Dataset, ForgedFilesAreRefused) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "t";
+  ASSERT_TRUE(WriteDataset(Images(), path).ok());
+  const std::string bytes = ReadFile(path);
+  const std::string floats(40, '\0');
+  const std::pair<std::function<void(SafeTensorsView&)>, std::string> cases[] = {
+      {[](auto& v) { v.tensors.pop_back(); }, "'labels' and 'inputs', and no others"},
+      {[](auto& v) {
+         v.tensors.push_back({"targets", ElementType::kU8, {1}, "x"});
+       },
+       "'labels' and 'inputs', and no others"},
+      {[](auto& v) { v.tensors[1].shape = {10}; }, "'inputs' must be"},
+      {[](auto& v) {
+         v.tensors[1].shape = {10, 1, 1, 1};
+       },
+       "as many examples"},
+      {[](auto& v) {
+         v.tensors[1].shape = {5, 1, 1, 2, 1};
+       },
+       "'inputs' must be"},
+      {[](auto& v) {
+         v.tensors[0].shape = {5, 1};
+       },
+       "'labels' must be I64 [N]"},
+      {[](auto& v) {
+         v.tensors[0] = {"labels", ElementType::kI64, {0}, ""};
+         v.tensors[1] = {"inputs", ElementType::kU8, {0, 1, 2, 1}, ""};
+       },
+       "0 input values for 0 labels"},
+      {[&](auto& v) { v.tensors[0].bytes = floats; }, "class names for labels 0 to 0"},
+      {[](auto& v) { v.metadata.erase("splits"); }, "the metadata 'splits' is missing"},
+      {[](auto& v) { v.metadata["splits"] = "[]"; }, "'splits' has another form"},
+      {[](auto& v) { v.metadata["splits"] = R"({"a":1})"; }, "'splits' has another form"},
+      {[](auto& v) { v.metadata["splits"] = R"({"a":{"train":[-1]}})"; }, "'splits' has another"},
+      {[](auto& v) { v.metadata["class_names"] = "[1,2,3]"; }, "'class_names' has another form"},
+      {[](auto& v) { v.metadata["class_names"] = "["; }, "'class_names' is no JSON"},
+      {[](auto& v) { v.metadata["class_names"] = std::string(1'000'000, '['); }, "is no JSON"},
+      {[](auto& v) { v.metadata["class_groups"] = "[0,0,4294967296]"; }, "another form"},
+      {[](auto& v) { v.metadata["name"] = "../x"; }, "cannot be called '../x'"},
+      {[](auto& v) { v.metadata["format"] = "innerloop-dataset-2"; }, "'innerloop-dataset-2'"},
+  };
+  for (const auto& [change, message] : cases) {
+    SafeTensorsView view = ParseSafeTensors(bytes, path).value();
+    view.metadata["crc32c"] = "00000000";
+    change(view);
+    SafeTensorsFile file = BuildSafeTensors(view.tensors, view.metadata).value();
+    SealCrc32c(file);
+    std::vector<absl::string_view> pieces = {file.header};
+    pieces.insert(pieces.end(), file.pieces.begin(), file.pieces.end());
+    ASSERT_TRUE(FileSystem::Real().Replace(path, pieces).ok());
+    const absl::Status status = Dataset::Open(path).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << message;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(path));
+    EXPECT_THAT(std::string(status.message()), HasSubstr(message));
+  }
+}
+
+}  // namespace
+}  // namespace innerloop
