@@ -1,0 +1,191 @@
+#include "client/api/training_client.h"
+
+#include <chrono>
+#include <utility>
+
+#include <grpcpp/grpcpp.h>
+
+#include "absl/strings/str_cat.h"
+#include "client/api/retry.h"
+#include "core/rpc/channel_arguments.h"
+#include "core/rpc/status.h"
+#include "core/support/status_macros.h"
+
+namespace innerloop::client {
+namespace {
+
+// A list of jobs with long class lists outgrows gRPC's 4 MB.
+constexpr int kMaxAnswerBytes = 256 << 20;
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& coordinator) {
+  grpc::ChannelArguments arguments = ClientArguments();
+  arguments.SetMaxReceiveMessageSize(kMaxAnswerBytes);
+  // A coordinator that restarts is back in a second; gRPC's own back-off grows to two minutes.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  // A proxy for web pages does not lead to a coordinator, least of all to one on loopback.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return grpc::CreateCustomChannel(coordinator, grpc::InsecureChannelCredentials(), arguments);
+}
+
+std::string NewRequestId() {
+  absl::BitGen random;
+  return absl::StrCat(absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16),
+                      absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16));
+}
+
+}  // namespace
+
+bool HasEnded(v1::JobState state) {
+  return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_FAILED ||
+         state == v1::JOB_STATE_CANCELLED;
+}
+
+TrainingClient::TrainingClient(ClientOptions options, Cancellation& cancellation)
+    : options_(std::move(options)),
+      cancellation_(cancellation),
+      stub_(v1::Training::NewStub(MakeChannel(options_.coordinator))) {}
+
+absl::Status TrainingClient::Convert(const grpc::Status& status) const {
+  if (status.ok()) {
+    return absl::OkStatus();
+  }
+  if (absl::Status why = cancellation_.status(); !why.ok()) {
+    return why;
+  }
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
+    return absl::UnavailableError(absl::StrCat("cannot reach the coordinator at ",
+                                               options_.coordinator, ": ", status.error_message()));
+  }
+  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
+    return absl::UnavailableError(
+        absl::StrCat("the coordinator at ", options_.coordinator, " gave no answer in time"));
+  }
+  return FromGrpc(status);
+}
+
+template <typename Request, typename Response>
+absl::StatusOr<Response> TrainingClient::Call(Method<Request, Response> method,
+                                              const Request& request, Repeat repeat,
+                                              absl::Duration deadline) {
+  Retry retry(options_.call_patience, *options_.clock, cancellation_);
+  while (true) {
+    grpc::ClientContext context;
+    if (deadline != absl::InfiniteDuration()) {
+      context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(deadline));
+    }
+    Response response;
+    absl::Status status;
+    {
+      const Cancellation::Scope scope(cancellation_, context);
+      status = Convert((stub_.get()->*method)(&context, request, &response));
+    }
+    if (status.ok()) {
+      return response;
+    }
+    if (repeat == Repeat::kNever) {
+      return status;
+    }
+    INNERLOOP_RETURN_IF_ERROR(retry.Again(status));
+  }
+}
+
+template <typename Request>
+absl::StatusOr<v1::Job> TrainingClient::JobCall(Method<Request, v1::Job> method,
+                                                const std::string& id, Repeat repeat) {
+  Request request;
+  request.set_id(id);
+  return Call(method, request, repeat, options_.call_deadline);
+}
+
+absl::StatusOr<v1::Job> TrainingClient::Submit(const v1::JobSpec& spec) {
+  v1::SubmitJobRequest request;
+  *request.mutable_spec() = spec;
+  request.set_request_id(NewRequestId());
+  return Call(&v1::Training::Stub::SubmitJob, request, Repeat::kWhileAway, options_.call_deadline);
+}
+
+absl::StatusOr<v1::Job> TrainingClient::Get(const std::string& id) {
+  return JobCall(&v1::Training::Stub::GetJob, id, Repeat::kWhileAway);
+}
+
+absl::StatusOr<std::vector<v1::Job>> TrainingClient::List() {
+  INNERLOOP_ASSIGN_OR_RETURN(const v1::ListJobsResponse response,
+                             Call(&v1::Training::Stub::ListJobs, v1::ListJobsRequest(),
+                                  Repeat::kWhileAway, options_.call_deadline));
+  return std::vector<v1::Job>(response.jobs().begin(), response.jobs().end());
+}
+
+absl::StatusOr<v1::Job> TrainingClient::Cancel(const std::string& id) {
+  return JobCall(&v1::Training::Stub::CancelJob, id, Repeat::kWhileAway);
+}
+
+// Pausing a paused job and resuming a running one are refused, so a repeat could report a failure
+// of what had in fact been done.
+absl::StatusOr<v1::Job> TrainingClient::Pause(const std::string& id) {
+  return JobCall(&v1::Training::Stub::PauseJob, id, Repeat::kNever);
+}
+
+absl::StatusOr<v1::Job> TrainingClient::Resume(const std::string& id) {
+  return JobCall(&v1::Training::Stub::ResumeJob, id, Repeat::kNever);
+}
+
+absl::StatusOr<v1::Job> TrainingClient::Extend(const std::string& id, uint64_t iterations) {
+  v1::ExtendJobRequest request;
+  request.set_id(id);
+  request.set_iterations(iterations);
+  return Call(&v1::Training::Stub::ExtendJob, request, Repeat::kWhileAway, options_.call_deadline);
+}
+
+absl::Status TrainingClient::Delete(const std::string& id) {
+  v1::DeleteJobRequest request;
+  request.set_id(id);
+  return Call(&v1::Training::Stub::DeleteJob, request, Repeat::kNever, options_.call_deadline)
+      .status();
+}
+
+absl::StatusOr<v1::Evaluation> TrainingClient::Evaluate(const v1::EvaluateRequest& request) {
+  return Call(&v1::Training::Stub::Evaluate, request, Repeat::kWhileAway, absl::InfiniteDuration());
+}
+
+absl::StatusOr<std::vector<v1::CheckpointInfo>> TrainingClient::ListCheckpoints(
+    const std::string& id) {
+  v1::ListCheckpointsRequest request;
+  request.set_id(id);
+  INNERLOOP_ASSIGN_OR_RETURN(const v1::ListCheckpointsResponse response,
+                             Call(&v1::Training::Stub::ListCheckpoints, request, Repeat::kWhileAway,
+                                  options_.call_deadline));
+  return std::vector<v1::CheckpointInfo>(response.checkpoints().begin(),
+                                         response.checkpoints().end());
+}
+
+absl::StatusOr<v1::BeginDataSetUploadResponse> TrainingClient::BeginDataSetUpload(
+    const v1::BeginDataSetUploadRequest& file) {
+  return Call(&v1::Training::Stub::BeginDataSetUpload, file, Repeat::kWhileAway,
+              options_.call_deadline);
+}
+
+absl::StatusOr<std::vector<v1::DataSetDescription>> TrainingClient::ListDataSets() {
+  INNERLOOP_ASSIGN_OR_RETURN(const v1::ListDataSetsResponse response,
+                             Call(&v1::Training::Stub::ListDataSets, v1::ListDataSetsRequest(),
+                                  Repeat::kWhileAway, options_.call_deadline));
+  return std::vector<v1::DataSetDescription>(response.data_sets().begin(),
+                                             response.data_sets().end());
+}
+
+absl::Status TrainingClient::DeleteDataSet(const std::string& name_or_sha256) {
+  v1::DeleteDataSetRequest request;
+  request.set_data_set(name_or_sha256);
+  return Call(&v1::Training::Stub::DeleteDataSet, request, Repeat::kNever, options_.call_deadline)
+      .status();
+}
+
+absl::StatusOr<std::vector<v1::WorkerInfo>> TrainingClient::ListWorkers() {
+  INNERLOOP_ASSIGN_OR_RETURN(const v1::ListWorkersResponse response,
+                             Call(&v1::Training::Stub::ListWorkers, v1::ListWorkersRequest(),
+                                  Repeat::kWhileAway, options_.call_deadline));
+  return std::vector<v1::WorkerInfo>(response.workers().begin(), response.workers().end());
+}
+
+}  // namespace innerloop::client

@@ -1,0 +1,296 @@
+#include "client/command_line.h"
+
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <google/protobuf/stubs/common.h>
+#include <grpcpp/grpcpp.h>
+#include <CLI/CLI.hpp>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "client/commands/checkpoints.h"
+#include "client/commands/completion.h"
+#include "client/commands/datasets.h"
+#include "client/commands/evaluate.h"
+#include "client/commands/jobs.h"
+#include "client/commands/train.h"
+#include "core/support/version.h"
+
+namespace innerloop::client {
+namespace {
+
+using Command = std::function<absl::Status()>;
+
+// Where flags are parsed to, for all commands; outlives the parser. One thread only.
+struct Arguments {
+  Session& session;
+  // What the arguments ask for.
+  Command chosen;
+
+  TrainOptions train{};
+  SubmitOptions submit{};
+  EvaluateOptions evaluate{};
+  std::string target{};
+  uint64_t from_iteration = 0;
+  std::string out{};
+  bool classes = false;
+  ImageImportOptions images{};
+  IdxImportOptions idx{};
+};
+
+// A subcommand that runs `command`.
+CLI::App* Add(CLI::App& parent, Arguments& arguments, const std::string& name,
+              const std::string& description, Command command) {
+  CLI::App* app = parent.add_subcommand(name, description);
+  app->callback([&arguments, command = std::move(command)] { arguments.chosen = command; });
+  return app;
+}
+
+// A subcommand with nothing but a target.
+void AddSimple(CLI::App& parent, Arguments& arguments, const std::string& name,
+               const std::string& description, const std::string& target,
+               const std::string& target_description,
+               absl::Status (*command)(const std::string&, Session&)) {
+  Add(parent, arguments, name, description,
+      [&arguments, command] { return command(arguments.target, arguments.session); })
+      ->add_option(target, arguments.target, target_description)
+      ->required();
+}
+
+void AddJobFlags(CLI::App& app, std::string& job, std::vector<std::string>& set,
+                 std::vector<std::string>& data) {
+  app.add_option("JOB", job, "Job specification: textproto or JSON")->required();
+  app.add_option("--set", set, "Override a field, e.g. --set algorithm.maml.inner_steps=5")
+      ->type_name("PATH=VALUE")
+      ->allow_extra_args(false);
+  app.add_option("--data", data, "File of a data set; else $INNERLOOP_DATA/NAME.safetensors")
+      ->type_name("NAME=FILE")
+      ->allow_extra_args(false);
+}
+
+void AddTrain(CLI::App& root, Arguments& arguments) {
+  TrainOptions& options = arguments.train;
+  CLI::App* app =
+      Add(root, arguments, "train",
+          "Train a job on this machine: starts a coordinator and workers, shows progress, "
+          "evaluation and checkpoint. The same again with its --state-dir goes on.",
+          [&arguments] { return Train(arguments.train, arguments.session); });
+  AddJobFlags(*app, options.job, options.set, options.data);
+  app->add_option("--workers", options.workers, "Worker processes [one for each core]")
+      ->check(CLI::Range(1, 1024));
+  app->add_option("--slots", options.slots, "Compute threads of each worker [1]")
+      ->check(CLI::Range(1, 1024));
+  app->add_option("--state-dir", options.state_dir,
+                  "Where checkpoints, history and logs are kept [innerloop-runs/JOB-DATE-TIME]");
+  app->add_option("--metrics-listen", options.metrics_listen,
+                  "Address of the coordinator's /metrics; port 0: any free one [127.0.0.1:0]")
+      ->type_name("HOST:PORT");
+}
+
+void AddEvaluate(CLI::App& root, Arguments& arguments) {
+  EvaluateOptions& options = arguments.evaluate;
+  v1::EvaluationProtocol& protocol = options.protocol;
+  CLI::App* app = Add(root, arguments, "evaluate",
+                      "Error or accuracy after each inner step, with 95 % intervals. What is not "
+                      "given is as in the job's final evaluation.",
+                      [&arguments] { return Evaluate(arguments.evaluate, arguments.session); });
+  app->add_option("CHECKPOINT", options.target,
+                  "JOB, JOB@ITERATION or JOB@best on the coordinator, or a checkpoint file")
+      ->required();
+  const auto add_number = [app](const std::string& flag, auto set, const std::string& text,
+                                uint32_t least) {
+    app->add_option_function<uint32_t>(flag, set, text)
+        ->check(CLI::Range(least, uint32_t{10'000'000}));
+  };
+  add_number(
+      "--ways", [&](uint32_t n) { protocol.set_ways(n); }, "Classes per episode", 2);
+  add_number(
+      "--shots", [&](uint32_t n) { protocol.set_shots(n); }, "Support examples per class", 1);
+  add_number(
+      "--queries", [&](uint32_t n) { protocol.set_queries(n); }, "Query examples per class", 1);
+  add_number(
+      "--steps", [&](uint32_t n) { protocol.set_inner_steps(n); }, "Inner steps", 0);
+  add_number(
+      "--episodes", [&](uint32_t n) { protocol.set_episodes(n); }, "Tasks", 1);
+  app->add_option_function<std::string>(
+         "--split",
+         [&protocol](const std::string& name) {
+           protocol.set_split(name == "train"        ? v1::SPLIT_TRAIN
+                              : name == "validation" ? v1::SPLIT_VALIDATION
+                                                     : v1::SPLIT_TEST);
+         },
+         "train, validation or test [test]")
+      ->check(CLI::IsMember({"train", "validation", "test"}));
+  app->add_option_function<std::string>(
+         "--transductive",
+         [&protocol](const std::string& name) {
+           protocol.set_transduction(name == "yes"  ? v1::TRANSDUCTION_ALL_QUERIES
+                                     : name == "no" ? v1::TRANSDUCTION_SUPPORT_STATISTICS
+                                                    : v1::TRANSDUCTION_SINGLE_QUERY);
+         },
+         "Batch norm over all queries (yes), the support set alone (no), or each query with the "
+         "support set (single) [yes]")
+      ->check(CLI::IsMember({"yes", "no", "single"}));
+  app->add_option_function<uint64_t>(
+      "--seed", [&protocol](uint64_t seed) { protocol.set_seed(seed); }, "Seed of the episodes");
+  app->add_option("--workers", options.workers, "For a file: worker processes [one for each core]")
+      ->check(CLI::Range(1, 1024));
+  app->add_option("--data", options.data, "For a file: file of its data set")
+      ->type_name("NAME=FILE")
+      ->allow_extra_args(false);
+}
+
+void AddJobs(CLI::App& root, Arguments& arguments) {
+  SubmitOptions& options = arguments.submit;
+  CLI::App* submit = Add(root, arguments, "submit", "Give a job to the coordinator",
+                         [&arguments] { return SubmitJob(arguments.submit, arguments.session); });
+  AddJobFlags(*submit, options.job, options.set, options.data);
+  submit->add_flag("--watch", options.watch, "Follow it to its end");
+  Add(root, arguments, "list", "Jobs", [&arguments] { return ListJobs(arguments.session); });
+  AddSimple(root, arguments, "show", "A job in full", "ID", "Job", ShowJob);
+  CLI::App* watch = Add(root, arguments, "watch", "Follow a job to its end", [&arguments] {
+    return WatchJob(arguments.target, arguments.from_iteration, arguments.session);
+  });
+  watch->add_option("ID", arguments.target, "Job")->required();
+  watch->add_option("--from", arguments.from_iteration, "First iteration to be told of [0]");
+  AddSimple(root, arguments, "cancel", "End a job; its last checkpoint stays", "ID", "Job",
+            CancelJob);
+  AddSimple(root, arguments, "pause", "Stop a job after its iteration, with a checkpoint", "ID",
+            "Job", PauseJob);
+  AddSimple(root, arguments, "resume", "Let a paused job go on", "ID", "Job", ResumeJob);
+  AddSimple(root, arguments, "delete", "Remove an ended job, its history and checkpoints", "ID",
+            "Job", DeleteJob);
+  Add(root, arguments, "workers", "Workers",
+      [&arguments] { return ListWorkers(arguments.session); });
+}
+
+void AddCheckpoints(CLI::App& root, Arguments& arguments) {
+  CLI::App* app = root.add_subcommand("checkpoint", "Checkpoints on the coordinator and in files");
+  app->require_subcommand(1);
+  AddSimple(*app, arguments, "list", "Checkpoints of a job", "ID", "Job", ListCheckpoints);
+  CLI::App* download = Add(*app, arguments, "download", "Fetch a checkpoint", [&arguments] {
+    return DownloadCheckpoint(arguments.target, arguments.out, arguments.session);
+  });
+  download->add_option("CHECKPOINT", arguments.target, "JOB, JOB@ITERATION or JOB@best")
+      ->required();
+  download->add_option("--out", arguments.out, "File [JOB-checkpoint-ITERATION.safetensors]");
+  AddSimple(*app, arguments, "show", "What a checkpoint file holds", "FILE", "Checkpoint file",
+            ShowCheckpoint);
+  AddSimple(*app, arguments, "verify", "Whether a checkpoint file is whole", "FILE",
+            "Checkpoint file", VerifyCheckpoint);
+}
+
+void AddImport(CLI::App& parent, Arguments& arguments) {
+  CLI::App* app = parent.add_subcommand("import", "Make a data set file");
+  app->require_subcommand(1);
+  CLI::App* images =
+      Add(*app, arguments, "images", "From folders or archives of class folders of images",
+          [&arguments] {
+            return ImportImageDataSet(arguments.images, arguments.out, arguments.session);
+          });
+  images->add_option("SOURCE", arguments.images.sources, "Folder, zip, tar or tar.gz")->required();
+  images->add_option("--size", arguments.images.size, "Height and width to resize to [28]")
+      ->check(CLI::Range(1, 4096));
+  images->add_flag("--grayscale", arguments.images.grayscale, "One channel instead of three");
+  images->add_flag("--invert", arguments.images.invert, "For dark ink on a light ground");
+  images->add_option("--name", arguments.images.name, "Name of the data set [the file's]");
+  images->add_option("--out", arguments.out, "File to make")->required();
+
+  CLI::App* idx = Add(
+      *app, arguments, "idx", "From MNIST's IDX files, plain or gzip",
+      [&arguments] { return ImportIdxDataSet(arguments.idx, arguments.out, arguments.session); });
+  idx->add_option("--images", arguments.idx.images, "Images; several are joined")->required();
+  idx->add_option("--labels", arguments.idx.labels, "Labels, one file for each of images")
+      ->required();
+  idx->add_option("--name", arguments.idx.name, "Name of the data set [the file's]");
+  idx->add_option("--out", arguments.out, "File to make")->required();
+}
+
+void AddDataSets(CLI::App& root, Arguments& arguments) {
+  CLI::App* app = root.add_subcommand("dataset", "Data sets on the coordinator and in files");
+  app->require_subcommand(1);
+  AddImport(*app, arguments);
+  AddSimple(*app, arguments, "add", "Send a data set to the coordinator", "DATASET",
+            "FILE, or NAME=FILE", AddDataSet);
+  Add(*app, arguments, "list", "Data sets of the coordinator",
+      [&arguments] { return ListDataSets(arguments.session); });
+  CLI::App* show = Add(*app, arguments, "show", "A data set", [&arguments] {
+    return ShowDataSet(arguments.target, arguments.classes, arguments.session);
+  });
+  show->add_option("DATASET", arguments.target, "File, or name or SHA-256 on the coordinator")
+      ->required();
+  show->add_flag("--classes", arguments.classes, "List a file's classes");
+  AddSimple(*app, arguments, "remove", "Remove a data set from the coordinator", "DATASET",
+            "Name or SHA-256", RemoveDataSet);
+}
+
+void AddCompletion(CLI::App& root, Arguments& arguments) {
+  CLI::App* app = root.add_subcommand("completion", "Completion of this command line for a shell");
+  app->require_subcommand(1);
+  Add(*app, arguments, "bash", "For bash: source <(innerloop completion bash)",
+      [&arguments, &root] {
+        arguments.session.out() << BashCompletion(root);
+        return absl::OkStatus();
+      });
+}
+
+void AddAll(CLI::App& root, Arguments& arguments) {
+  // Flags of the program may also stand behind its commands.
+  root.fallthrough();
+  root.require_subcommand(1);
+  root.set_version_flag(
+      "--version",
+      absl::StrCat("innerloop ", kVersion, ", gRPC ", grpc::Version(), ", protobuf ",
+                   google::protobuf::internal::VersionString(GOOGLE_PROTOBUF_VERSION)));
+  root.add_option("--coordinator", arguments.session.client.coordinator,
+                  "Address of the coordinator [127.0.0.1:7400]")
+      ->envname("INNERLOOP_COORDINATOR")
+      ->type_name("HOST:PORT");
+  root.add_option_function<std::string>(
+          "--format",
+          [&arguments](const std::string& format) { arguments.session.json = format == "json"; },
+          "table for people, json for programs [table]")
+      ->check(CLI::IsMember({"table", "json"}));
+  AddTrain(root, arguments);
+  AddJobs(root, arguments);
+  AddEvaluate(root, arguments);
+  AddCheckpoints(root, arguments);
+  AddDataSets(root, arguments);
+  AddCompletion(root, arguments);
+}
+
+// Errors take one line each, so that logs and scripts can rely on it.
+std::string OneLine(absl::string_view text) {
+  return absl::StrReplaceAll(absl::StripAsciiWhitespace(text), {{"\n", " "}});
+}
+
+}  // namespace
+
+int RunClient(int argc, const char* const* argv, Surroundings& surroundings) {
+  Session session{.surroundings = surroundings, .client = {.clock = surroundings.clock}};
+  Arguments arguments{.session = session};
+  CLI::App root("Meta-training on a coordinator and its workers.", "innerloop");
+  AddAll(root, arguments);
+  try {
+    root.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) {  // --help, --version
+      return root.exit(error, surroundings.out, surroundings.err);
+    }
+    surroundings.err << "innerloop: " << OneLine(error.what()) << " (see: innerloop --help)\n";
+    return 2;
+  }
+  const absl::Status status = arguments.chosen();
+  surroundings.out << std::flush;
+  if (!status.ok()) {
+    surroundings.err << "innerloop: " << OneLine(status.message()) << "\n" << std::flush;
+  }
+  return ExitCode(status);
+}
+
+}  // namespace innerloop::client

@@ -1,0 +1,84 @@
+#include "client/commands/job_file.h"
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "core/dataset/dataset.h"
+#include "core/job/job_spec.h"
+#include "core/support/file_system.h"
+#include "core/support/status_macros.h"
+
+namespace innerloop::client {
+namespace {
+
+// Class lists of the largest data sets fit; a data set given for a job by mistake does not.
+constexpr uint64_t kMaxJobFileBytes = uint64_t{16} << 20;
+
+std::string HowToMake(const std::string& name) {
+  if (name == "omniglot") {
+    return absl::StrCat(
+        "innerloop dataset import images images_background.zip images_evaluation.zip --size 28 "
+        "--grayscale --invert --out ",
+        name, ".safetensors (the archives are at https://github.com/brendenlake/omniglot)");
+  }
+  return absl::StrCat("innerloop dataset import images FOLDER --size 28 --out ", name,
+                      ".safetensors");
+}
+
+}  // namespace
+
+absl::StatusOr<v1::JobSpec> LoadJob(const std::string& path,
+                                    const std::vector<std::string>& assignments) {
+  INNERLOOP_ASSIGN_OR_RETURN(const std::string text,
+                             FileSystem::Real().Read(path, kMaxJobFileBytes));
+  INNERLOOP_ASSIGN_OR_RETURN(v1::JobSpec spec, ParseJobSpec(text, path));
+  for (const std::string& assignment : assignments) {
+    INNERLOOP_RETURN_IF_ERROR(SetField(spec, assignment));
+  }
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  INNERLOOP_RETURN_IF_ERROR(LoadSplitFiles(spec, folder.empty() ? "." : folder));
+  return spec;
+}
+
+absl::StatusOr<DataSetFile> ParseDataFlag(const std::string& flag) {
+  const size_t at = flag.find('=');
+  if (at == std::string::npos || at == 0 || at + 1 == flag.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", flag,
+                     "' does not name a data set and its file; write NAME=FILE, e.g. "
+                     "omniglot=omniglot.safetensors"));
+  }
+  return DataSetFile{.name = flag.substr(0, at), .path = flag.substr(at + 1)};
+}
+
+absl::StatusOr<DataSetFile> FindDataSet(const std::string& name,
+                                        const std::vector<std::string>& data_flags) {
+  for (const std::string& flag : data_flags) {
+    INNERLOOP_ASSIGN_OR_RETURN(DataSetFile file, ParseDataFlag(flag));
+    if (file.name == name) {
+      return file;
+    }
+  }
+  const char* folder = std::getenv("INNERLOOP_DATA");
+  const std::string path = absl::StrCat(folder == nullptr ? "" : folder, "/", name, ".safetensors");
+  if (folder != nullptr && std::filesystem::exists(path)) {
+    return DataSetFile{.name = name, .path = path};
+  }
+  return absl::NotFoundError(
+      absl::StrCat("there is no data set '", name, "': give its file with --data ", name, "=FILE",
+                   folder == nullptr ? absl::StrCat(" or as ", name,
+                                                    ".safetensors in the folder that "
+                                                    "INNERLOOP_DATA names")
+                                     : absl::StrCat(" or put it at ", path),
+                   "; to make it: ", HowToMake(name)));
+}
+
+absl::StatusOr<v1::DataSetDescription> DescribeDataSet(const DataSetFile& file) {
+  INNERLOOP_ASSIGN_OR_RETURN(const auto data_set, Dataset::Open(file.path));
+  v1::DataSetDescription description = data_set->Describe();
+  description.set_name(file.name);
+  return description;
+}
+
+}  // namespace innerloop::client

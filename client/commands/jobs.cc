@@ -1,0 +1,153 @@
+#include "client/commands/jobs.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "client/commands/job_file.h"
+#include "client/commands/outcome.h"
+#include "client/commands/watching.h"
+#include "client/render/progress.h"
+#include "core/job/job_spec.h"
+#include "core/support/status_macros.h"
+
+namespace innerloop::client {
+namespace {
+
+Json JsonArray(const auto& items, const auto& to_json) {
+  Json array = Json::array();
+  for (const auto& item : items) {
+    array.push_back(to_json(item));
+  }
+  return array;
+}
+
+// One line on what a command did to a job.
+void ShowChange(const v1::Job& job, const Session& session) {
+  session.Show(JobJson(job), absl::StrCat("job ", job.id(), " ", StateName(job.state()),
+                                          " at iteration ", job.iteration(), "\n"));
+}
+
+// Describes the data set of a job and sees to it that the coordinator has it. A file given by a
+// flag comes first, then what the coordinator calls by that name, then $INNERLOOP_DATA.
+absl::StatusOr<std::optional<v1::DataSetDescription>> ProvideDataSet(const v1::JobSpec& spec,
+                                                                     const SubmitOptions& options,
+                                                                     TrainingClient& client,
+                                                                     LiveLine& live) {
+  bool given = false;
+  const std::optional<std::string> name = DataSetOf(spec);
+  for (const std::string& flag : options.data) {
+    INNERLOOP_ASSIGN_OR_RETURN(const DataSetFile file, ParseDataFlag(flag));
+    given = given || file.name == name;
+  }
+  if (!name) {
+    return std::nullopt;
+  }
+  if (!given) {
+    INNERLOOP_ASSIGN_OR_RETURN(const std::vector<v1::DataSetDescription> known,
+                               client.ListDataSets());
+    for (const v1::DataSetDescription& data_set : known) {
+      if (data_set.name() == *name) {
+        return data_set;
+      }
+    }
+  }
+  INNERLOOP_ASSIGN_OR_RETURN(const DataSetFile file, FindDataSet(*name, options.data));
+  // Said before the upload, which may take long: whether the job fits the data set at all.
+  INNERLOOP_ASSIGN_OR_RETURN(const v1::DataSetDescription description, DescribeDataSet(file));
+  INNERLOOP_RETURN_IF_ERROR(ResolveJobSpec(spec, &description).status());
+  INNERLOOP_RETURN_IF_ERROR(
+      client.UploadDataSet(file.name, file.path, TransferLine(live, file.path)).status());
+  return description;
+}
+
+}  // namespace
+
+absl::Status SubmitJob(const SubmitOptions& options, Session& session) {
+  INNERLOOP_ASSIGN_OR_RETURN(const v1::JobSpec spec, LoadJob(options.job, options.set));
+  TrainingClient client = session.Client();
+  v1::Job job;
+  {
+    LiveLine live(session.Live());
+    INNERLOOP_ASSIGN_OR_RETURN(const std::optional<v1::DataSetDescription> data_set,
+                               ProvideDataSet(spec, options, client, live));
+    INNERLOOP_ASSIGN_OR_RETURN(const v1::JobSpec resolved,
+                               ResolveJobSpec(spec, data_set ? &*data_set : nullptr));
+    INNERLOOP_ASSIGN_OR_RETURN(job, client.Submit(resolved));
+  }
+  if (!options.watch || !session.json) {
+    ShowChange(job, session);
+  }
+  return options.watch ? WatchJob(job.id(), 0, session) : absl::OkStatus();
+}
+
+absl::Status ListJobs(Session& session) {
+  INNERLOOP_ASSIGN_OR_RETURN(std::vector<v1::Job> jobs, session.Client().List());
+  std::stable_sort(jobs.begin(), jobs.end(), [](const v1::Job& a, const v1::Job& b) {
+    return a.submitted().seconds() < b.submitted().seconds();
+  });
+  session.Show(JsonArray(jobs, JobJson), jobs.empty() ? "no jobs\n" : JobsTable(jobs));
+  return absl::OkStatus();
+}
+
+absl::Status ShowJob(const std::string& id, Session& session) {
+  INNERLOOP_ASSIGN_OR_RETURN(const v1::Job job, session.Client().Get(id));
+  session.Show(JobJson(job), absl::StrCat(JobText(job), "\n", SpecText(job.spec())));
+  return absl::OkStatus();
+}
+
+absl::Status WatchJob(const std::string& id, uint64_t from_iteration, Session& session) {
+  TrainingClient client = session.Client();
+  LiveLine live(session.Live());
+  Progress progress(live);
+  TrainingClient::Watcher watcher = WatchWith(progress, live);
+  if (session.json) {
+    watcher.on_events = [&](const v1::JobEvents& events) {
+      for (const v1::IterationRecord& record : events.iterations()) {
+        session.out() << JsonLine({{"iteration", IterationJson(record)}});
+      }
+      for (const v1::Evaluation& evaluation : events.evaluations()) {
+        session.out() << JsonLine({{"evaluation", EvaluationJson(evaluation)}});
+      }
+      session.out() << std::flush;
+    };
+  }
+  INNERLOOP_ASSIGN_OR_RETURN(const v1::Job job, client.Watch(id, from_iteration, watcher));
+  live.Close();
+  session.Show({{"job", JobJson(job)}}, ResultText(job));
+  return OutcomeOf(job);
+}
+
+absl::Status CancelJob(const std::string& id, Session& session) {
+  INNERLOOP_ASSIGN_OR_RETURN(const v1::Job job, session.Client().Cancel(id));
+  ShowChange(job, session);
+  return absl::OkStatus();
+}
+
+absl::Status PauseJob(const std::string& id, Session& session) {
+  INNERLOOP_ASSIGN_OR_RETURN(const v1::Job job, session.Client().Pause(id));
+  ShowChange(job, session);
+  return absl::OkStatus();
+}
+
+absl::Status ResumeJob(const std::string& id, Session& session) {
+  INNERLOOP_ASSIGN_OR_RETURN(const v1::Job job, session.Client().Resume(id));
+  ShowChange(job, session);
+  return absl::OkStatus();
+}
+
+absl::Status DeleteJob(const std::string& id, Session& session) {
+  INNERLOOP_RETURN_IF_ERROR(session.Client().Delete(id));
+  session.Show({{"job", id}, {"deleted", true}}, absl::StrCat("job ", id, " deleted\n"));
+  return absl::OkStatus();
+}
+
+absl::Status ListWorkers(Session& session) {
+  INNERLOOP_ASSIGN_OR_RETURN(const std::vector<v1::WorkerInfo> workers,
+                             session.Client().ListWorkers());
+  session.Show(JsonArray(workers, WorkerJson),
+               workers.empty() ? "no workers\n" : WorkersTable(workers));
+  return absl::OkStatus();
+}
+
+}  // namespace innerloop::client

@@ -1,0 +1,71 @@
+#include "client/commands/outcome.h"
+
+#include "absl/strings/str_cat.h"
+#include "client/render/numbers.h"
+#include "client/render/table.h"
+
+namespace innerloop::client {
+namespace {
+
+// Over the whole training; the job's own field is about the last seconds.
+double MeanRate(const v1::Job& job) {
+  return job.training_seconds() > 0 ? static_cast<double>(job.iteration()) / job.training_seconds()
+                                    : 0;
+}
+
+}  // namespace
+
+absl::Status OutcomeOf(const v1::Job& job) {
+  switch (job.state()) {
+    case v1::JOB_STATE_SUCCEEDED:
+      return absl::OkStatus();
+    case v1::JOB_STATE_CANCELLED:
+      return absl::AbortedError(
+          absl::StrCat("job ", job.id(), " was cancelled at iteration ", Count(job.iteration())));
+    default:
+      break;
+  }
+  const std::string why = absl::StrCat("job ", job.id(), " failed: ", job.failure_message());
+  return job.failure_code() == static_cast<int>(absl::StatusCode::kInvalidArgument)
+             ? absl::InvalidArgumentError(why)
+             : absl::InternalError(why);
+}
+
+Json ResultJson(const v1::Job& job) {
+  Json json;
+  json["job"] = job.id();
+  json["state"] = StateName(job.state());
+  json["iterations"] = job.iteration();
+  json["seconds"] = job.training_seconds();
+  json["iterations_per_second"] = MeanRate(job);
+  json["checkpoint"] = job.has_last_checkpoint() ? Json(job.last_checkpoint().path()) : Json();
+  json["parameters_sha256"] =
+      job.has_last_checkpoint() ? Json(job.last_checkpoint().parameters_sha256()) : Json();
+  json["evaluation"] = job.has_final() ? EvaluationJson(job.final()) : Json();
+  return json;
+}
+
+std::string ResultText(const v1::Job& job) {
+  std::string text;
+  if (job.has_final()) {
+    text = absl::StrCat(EvaluationTable(job.final(), &job.spec()), "\n");
+  }
+  Fields fields;
+  fields.Add("job", absl::StrCat(job.id(), " ", StateName(job.state())));
+  fields.Add("iterations",
+             absl::StrCat(Count(job.iteration()), " in ",
+                          Span(absl::Seconds(job.training_seconds())), ", ", Rate(MeanRate(job))));
+  if (job.has_last_checkpoint()) {
+    fields.Add("checkpoint", job.last_checkpoint().path());
+    fields.Add("parameters sha256", job.last_checkpoint().parameters_sha256());
+  }
+  if (job.has_best_checkpoint()) {
+    fields.Add("best by validation", job.best_checkpoint().path());
+  }
+  for (const std::string& warning : job.warnings()) {
+    fields.Add("warning", warning);
+  }
+  return absl::StrCat(text, fields.Render());
+}
+
+}  // namespace innerloop::client

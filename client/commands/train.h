@@ -1,0 +1,34 @@
+// `innerloop train`: a whole cluster for one job, on this machine.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "client/session.h"
+
+namespace innerloop::client {
+
+struct TrainOptions {
+  std::string job;
+  // "path=value" for fields of the job.
+  std::vector<std::string> set;
+  // "NAME=FILE" for data sets.
+  std::vector<std::string> data;
+  // Worker processes; 0: one for each core.
+  int workers = 0;
+  // Compute threads of each worker.
+  int slots = 1;
+  // Where the run is kept. Empty: innerloop-runs/JOB-DATE-TIME, a new one.
+  std::string state_dir;
+  std::string metrics_listen = "127.0.0.1:0";
+};
+
+// Starts a job in the state folder, or goes on with the one that is there when at most the number
+// of iterations differs, and shows its result.
+absl::Status Train(const TrainOptions& options, Session& session);
+
+// Cores that this process may use.
+int CoreCount();
+
+}  // namespace innerloop::client

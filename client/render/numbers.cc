@@ -1,0 +1,69 @@
+#include "client/render/numbers.h"
+
+#include <array>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace innerloop::client {
+
+std::string Count(uint64_t value) {
+  std::string digits = absl::StrCat(value);
+  for (size_t at = digits.size(); at > 3;) {
+    at -= 3;
+    digits.insert(at, 1, ',');
+  }
+  return digits;
+}
+
+std::string Loss(double value) {
+  const double size = std::abs(value);
+  if (size != 0 && (size < 1e-3 || size >= 1e5)) {
+    return absl::StrFormat("%.2e", value);
+  }
+  return absl::StrFormat("%.4f", value);
+}
+
+std::string LossInterval(double value, double half_width) {
+  return absl::StrCat(Loss(value), " ± ", Loss(half_width));
+}
+
+std::string Percent(double fraction) { return absl::StrFormat("%.2f", 100 * fraction); }
+
+std::string PercentInterval(double fraction, double half_width) {
+  return absl::StrCat(Percent(fraction), " ± ", Percent(half_width));
+}
+
+std::string Rate(double per_second) {
+  return absl::StrCat(per_second < 10 ? absl::StrFormat("%.2f", per_second)
+                                      : Count(static_cast<uint64_t>(std::llround(per_second))),
+                      "/s");
+}
+
+std::string Span(absl::Duration duration) {
+  const int64_t seconds = absl::ToInt64Seconds(duration);
+  if (seconds < 60) {
+    return absl::StrCat(seconds, " s");
+  }
+  if (seconds < 3600) {
+    return absl::StrCat(seconds / 60, " min ", seconds % 60, " s");
+  }
+  return absl::StrCat(seconds / 3600, " h ", seconds % 3600 / 60, " min");
+}
+
+std::string Bytes(uint64_t bytes) {
+  static constexpr std::array<const char*, 4> kUnits = {"kB", "MB", "GB", "TB"};
+  if (bytes < 1000) {
+    return absl::StrCat(bytes, " B");
+  }
+  double value = static_cast<double>(bytes) / 1000;
+  size_t unit = 0;
+  while (value >= 999.95 && unit + 1 < kUnits.size()) {
+    value /= 1000;
+    ++unit;
+  }
+  return absl::StrFormat("%.1f %s", value, kUnits[unit]);
+}
+
+}  // namespace innerloop::client

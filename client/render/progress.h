@@ -1,0 +1,36 @@
+// A job's progress as one line.
+#pragma once
+
+#include <deque>
+#include <string>
+
+#include "client/render/live_line.h"
+#include "innerloop/v1/training.pb.h"
+
+namespace innerloop::client {
+
+// Told what a watch tells; writes to a LiveLine. One thread only.
+class Progress {
+ public:
+  // `line` outlives it.
+  explicit Progress(LiveLine& line) : line_(line) {}
+
+  void OnEvents(const v1::JobEvents& events);
+  // "iteration 12,300 of 70,000 (17 %), 1,053/s, 54 s left, meta-loss 0.6123, validation ..."
+  std::string Text() const;
+  uint64_t iteration() const { return iteration_; }
+
+ private:
+  LiveLine& line_;
+  v1::Job job_;
+  uint64_t iteration_ = 0;
+  // Seconds of training at iteration_.
+  double seconds_ = 0;
+  // Of the last iterations, for a mean that is neither jumpy nor stale.
+  std::deque<v1::IterationRecord> recent_;
+  std::string evaluation_;
+  uint64_t tenths_told_ = 0;
+  std::string waiting_told_;
+};
+
+}  // namespace innerloop::client

@@ -1,0 +1,68 @@
+#include "client/render/table.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+
+namespace innerloop::client {
+
+size_t DisplayWidth(const std::string& text) {
+  // Bytes that continue a character have 10 as their highest bits.
+  return static_cast<size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) >> 6) != 2; }));
+}
+
+Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+
+void Table::Add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+
+std::string Table::Render() const {
+  std::vector<size_t> widths;
+  for (size_t c = 0; c < columns_.size(); ++c) {
+    size_t width = DisplayWidth(columns_[c].title);
+    for (const auto& row : rows_) {
+      width = std::max(width, DisplayWidth(row[c]));
+    }
+    widths.push_back(width);
+  }
+  std::string text;
+  const auto add_line = [&](const auto& cell_of) {
+    std::string line;
+    for (size_t c = 0; c < columns_.size(); ++c) {
+      const std::string& cell = cell_of(c);
+      const std::string padding(widths[c] - DisplayWidth(cell), ' ');
+      absl::StrAppend(&line, c == 0 ? "" : "  ");
+      columns_[c].align == Align::kRight ? absl::StrAppend(&line, padding, cell)
+                                         : absl::StrAppend(&line, cell, padding);
+    }
+    absl::StripTrailingAsciiWhitespace(&line);
+    absl::StrAppend(&text, line, "\n");
+  };
+  add_line([&](size_t c) -> const std::string& { return columns_[c].title; });
+  for (const auto& row : rows_) {
+    add_line([&](size_t c) -> const std::string& { return row[c]; });
+  }
+  return text;
+}
+
+void Fields::Add(std::string name, std::string value) {
+  if (!value.empty()) {
+    fields_.emplace_back(std::move(name), std::move(value));
+  }
+}
+
+std::string Fields::Render() const {
+  size_t width = 0;
+  for (const auto& [name, value] : fields_) {
+    width = std::max(width, DisplayWidth(name));
+  }
+  std::string text;
+  for (const auto& [name, value] : fields_) {
+    absl::StrAppend(&text, name, std::string(width - DisplayWidth(name) + 2, ' '), value, "\n");
+  }
+  return text;
+}
+
+}  // namespace innerloop::client

@@ -1,0 +1,43 @@
+// Aligned columns for terminals.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace innerloop::client {
+
+// Collects rows, then pads each column to its widest cell. One thread only.
+class Table {
+ public:
+  enum class Align { kLeft, kRight };
+  struct Column {
+    std::string title;
+    Align align = Align::kLeft;
+  };
+  explicit Table(std::vector<Column> columns);
+
+  // As many cells as there are columns.
+  void Add(std::vector<std::string> cells);
+  // Each line ends with a line feed; columns are two spaces apart, no line has trailing spaces.
+  std::string Render() const;
+
+ private:
+  std::vector<Column> columns_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+// "name   value" lines.
+class Fields {
+ public:
+  // Left out when the value is empty.
+  void Add(std::string name, std::string value);
+  std::string Render() const;
+
+ private:
+  std::vector<std::pair<std::string, std::string>> fields_;
+};
+
+// Columns that UTF-8 text takes on a terminal, for the text that this program prints.
+size_t DisplayWidth(const std::string& text);
+
+}  // namespace innerloop::client

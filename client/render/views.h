@@ -1,0 +1,55 @@
+// The messages of the API as tables and as JSON objects. Fractions stay fractions in JSON and are
+// percent in tables.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "core/checkpoint/checkpoint.h"
+#include "innerloop/v1/training.pb.h"
+
+namespace innerloop::client {
+
+// Keys in the order they are put in, as people read them.
+using Json = nlohmann::ordered_json;
+
+// One line, with a line feed; bytes that are no UTF-8 are replaced.
+std::string JsonLine(const Json& json);
+
+// An enumerator without its prefix: "JOB_STATE_RUNNING" -> "RUNNING".
+std::string StateName(v1::JobState state);
+// "maml, sinusoid, mlp".
+std::string MethodName(const v1::JobSpec& spec);
+// RFC 3339 in UTC; empty when not set.
+std::string TimeText(const google::protobuf::Timestamp& time);
+// "test, 5-way 1-shot, 1,000 episodes".
+std::string ProtocolText(const v1::EvaluationProtocol& protocol);
+// "yes", "no" or "single", as `evaluate --transductive` takes it.
+std::string TransductionName(v1::Transduction transduction);
+
+// {iteration, split, ways, shots, queries, episodes, transductive, steps: [...]}.
+Json EvaluationJson(const v1::Evaluation& evaluation);
+Json IterationJson(const v1::IterationRecord& record);
+Json JobJson(const v1::Job& job);
+Json SpecJson(const v1::JobSpec& spec);
+Json CheckpointInfoJson(const v1::CheckpointInfo& info);
+Json CheckpointJson(const Checkpoint& checkpoint);
+Json DataSetJson(const v1::DataSetDescription& data_set);
+Json WorkerJson(const v1::WorkerInfo& worker);
+
+// With the published figures of the spec beside it, if one is given; they belong to the job's own
+// evaluation.
+std::string EvaluationTable(const v1::Evaluation& evaluation, const v1::JobSpec* spec = nullptr);
+std::string JobsTable(const std::vector<v1::Job>& jobs);
+std::string JobText(const v1::Job& job);
+// The spec as textproto; long lists of class names are cut.
+std::string SpecText(const v1::JobSpec& spec);
+std::string CheckpointsTable(const std::vector<v1::CheckpointInfo>& checkpoints);
+std::string CheckpointText(const Checkpoint& checkpoint);
+std::string DataSetsTable(const std::vector<v1::DataSetDescription>& data_sets);
+std::string DataSetText(const v1::DataSetDescription& data_set);
+std::string WorkersTable(const std::vector<v1::WorkerInfo>& workers);
+
+}  // namespace innerloop::client

@@ -1,0 +1,66 @@
+// What every command is given: where it runs and how it shows its results.
+#pragma once
+
+#include <memory>
+#include <ostream>
+#include <string>
+
+#include "absl/status/status.h"
+#include "client/api/cancellation.h"
+#include "client/api/training_client.h"
+#include "client/render/live_line.h"
+#include "client/render/views.h"
+#include "core/support/clock.h"
+
+namespace innerloop::client {
+
+// The process's surroundings; main.cc fills in the real ones, tests their own.
+struct Surroundings {
+  std::ostream& out;
+  std::ostream& err;
+  bool out_is_terminal = false;
+  bool err_is_terminal = false;
+  size_t columns = 80;
+  // Folder of innerloop-coordinator and innerloop-worker.
+  std::string program_folder;
+  const Clock* clock = &Clock::Real();
+};
+
+// One run of the program. Cancellation is thread-safe, the rest is for one thread.
+struct Session {
+  Surroundings& surroundings;
+  bool json = false;
+  ClientOptions client;
+  Cancellation cancellation;
+
+  std::ostream& out() const { return surroundings.out; }
+
+  // The result: the object with --format=json, else the text, which ends its own lines.
+  void Show(const Json& object, const std::string& text) const {
+    out() << (json ? JsonLine(object) : text);
+  }
+
+  // Progress belongs to the output for people. Where the output is for a program, people see it
+  // on standard error, if that is a terminal.
+  LiveLineOptions Live() const {
+    const Surroundings& s = surroundings;
+    if (!json) {
+      return {&s.out, s.out_is_terminal, s.columns, s.clock};
+    }
+    return {s.err_is_terminal ? &s.err : nullptr, true, s.columns, s.clock};
+  }
+
+  TrainingClient Client() { return TrainingClient(client, cancellation); }
+  // The same for another address, with short calls that outlast a coordinator's restart.
+  TrainingClient PatientClient(std::string coordinator) {
+    ClientOptions patient = client;
+    patient.coordinator = std::move(coordinator);
+    patient.call_patience = patient.stream_patience;
+    return TrainingClient(patient, cancellation);
+  }
+};
+
+// 0 done, 1 failed, 2 bad usage or bad input, 3 the coordinator cannot be reached.
+int ExitCode(const absl::Status& status);
+
+}  // namespace innerloop::client

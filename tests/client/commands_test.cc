@@ -1,0 +1,246 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "tests/client/fake_training.h"
+#include "tests/client/test_files.h"
+
+namespace innerloop::client {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
+
+class CommandsTest : public ::testing::Test {
+ protected:
+  Outcome Run(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"--coordinator", service_.address()});
+    return RunProgram(arguments);
+  }
+
+  v1::Job Waves(v1::JobState state) {
+    v1::Job job;
+    job.set_id("j1");
+    job.set_state(state);
+    job.set_iteration(250);
+    job.mutable_spec()->set_name("waves");
+    job.mutable_spec()->set_iterations(1000);
+    job.set_meta_loss(0.75);
+    return job;
+  }
+
+  FakeTraining service_;
+  TestFolder folder_;
+};
+
+// ---- Usage
+
+struct BadUsage {
+  std::vector<std::string> arguments;
+  std::string message;
+};
+class BadUsageTest : public ::testing::TestWithParam<BadUsage> {};
+
+TEST_P(BadUsageTest, IsOneLineAndCodeTwo) {
+  const Outcome outcome = RunProgram(GetParam().arguments);
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.out, IsEmpty());
+  EXPECT_THAT(outcome.err, AllOf(StartsWith("innerloop: "), HasSubstr(GetParam().message)));
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, BadUsageTest,
+    ::testing::Values(BadUsage{{}, "subcommand"}, BadUsage{{"frobnicate"}, "frobnicate"},
+                      BadUsage{{"train"}, "JOB is required"},
+                      BadUsage{{"train", "job", "--workers", "0"}, "--workers"},
+                      BadUsage{{"train", "/nowhere/job.textproto"}, "/nowhere/job.textproto"},
+                      BadUsage{{"show"}, "ID is required"},
+                      BadUsage{{"list", "--format=xml"}, "--format"},
+                      BadUsage{{"list", "extra"}, "extra"},
+                      BadUsage{{"evaluate", "j1", "--ways", "1"}, "--ways"},
+                      BadUsage{{"evaluate", "j1", "--split", "tset"}, "--split"},
+                      BadUsage{{"evaluate", "j1", "--data", "nofile"}, "write NAME=FILE"},
+                      BadUsage{{"evaluate", "missing.safetensors"}, "missing.safetensors"},
+                      BadUsage{{"checkpoint"}, "subcommand"},
+                      BadUsage{{"checkpoint", "show", "missing"}, "missing"},
+                      BadUsage{{"dataset", "import", "images", "--out", "x"}, "SOURCE"},
+                      BadUsage{{"dataset", "show", "missing.safetensors"}, "missing.safetensors"}));
+
+TEST(Usage, HelpAndVersionGoToTheOutput) {
+  EXPECT_EQ(RunProgram({"--version"}).code, 0);
+  EXPECT_THAT(RunProgram({"--version"}).out, AllOf(StartsWith("innerloop "), HasSubstr("gRPC ")));
+  const Outcome help = RunProgram({"train", "--help"});
+  EXPECT_EQ(help.code, 0);
+  EXPECT_THAT(help.out, AllOf(HasSubstr("--state-dir"), HasSubstr("--set")));
+  EXPECT_THAT(help.err, IsEmpty());
+}
+
+TEST(Usage, CompletionKnowsTheCommandsAndTheirFlags) {
+  const Outcome bash = RunProgram({"completion", "bash"});
+  EXPECT_EQ(bash.code, 0);
+  EXPECT_THAT(bash.out, HasSubstr("'checkpoint') words='list download show verify"));
+  EXPECT_THAT(bash.out, HasSubstr("'dataset import images') words="));
+  EXPECT_THAT(bash.out, HasSubstr("--metrics-listen"));
+  TestFolder folder;
+  const std::string script = folder.Write("completion", bash.out);
+  const std::string check =
+      absl::StrCat("bash -c 'source ", script,
+                   "; COMP_WORDS=(innerloop --format json checkpoint v); COMP_CWORD=4; _innerloop; "
+                   "[ \"${COMPREPLY[*]}\" = verify ]'");
+  EXPECT_EQ(std::system(check.c_str()), 0);
+}
+
+TEST(Usage, AnAbsentCoordinatorIsCodeThree) {
+  const Outcome outcome = RunProgram({"list", "--coordinator", "127.0.0.1:1"});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, StartsWith("innerloop: cannot reach the coordinator at 127.0.0.1:1"));
+}
+
+// ---- Jobs
+
+TEST_F(CommandsTest, ListShowsJobsAsTableAndJson) {
+  service_.AddJob(Waves(v1::JOB_STATE_RUNNING));
+  const Outcome table = Run({"list"});
+  EXPECT_EQ(table.code, 0);
+  EXPECT_THAT(table.out, HasSubstr("j1   waves  RUNNING  250 of 1,000  0.00/s     0.7500\n"));
+  const json jobs = json::parse(Run({"list", "--format=json"}).out);
+  EXPECT_EQ(jobs[0]["job"], "j1");
+  EXPECT_EQ(jobs[0]["state"], "RUNNING");
+  EXPECT_EQ(jobs[0]["meta_loss"], 0.75);
+  EXPECT_EQ(jobs[0]["spec"]["name"], "waves");
+}
+
+TEST_F(CommandsTest, ShowTellsWhyAJobFailed) {
+  v1::Job job = Waves(v1::JOB_STATE_FAILED);
+  job.set_failure_message("update of iteration 12 is not finite");
+  service_.AddJob(job);
+  const Outcome outcome = Run({"show", "j1"});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_THAT(outcome.out, HasSubstr("update of iteration 12 is not finite\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("name: \"waves\""));
+}
+
+TEST_F(CommandsTest, AnUnknownJobIsCodeTwo) {
+  const Outcome outcome = Run({"show", "nope"});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_EQ(outcome.err, "innerloop: there is no job 'nope'\n");
+}
+
+TEST_F(CommandsTest, AStateThatForbidsItIsCodeOne) {
+  service_.FailNext({grpc::StatusCode::FAILED_PRECONDITION, "job j1 has\nended"});
+  const Outcome outcome = Run({"pause", "j1"});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_EQ(outcome.err, "innerloop: job j1 has ended\n");
+}
+
+TEST_F(CommandsTest, ChangesToAJobAreCalledAndShown) {
+  service_.AddJob(Waves(v1::JOB_STATE_RUNNING));
+  EXPECT_EQ(Run({"pause", "j1"}).out, "job j1 PAUSED at iteration 250\n");
+  EXPECT_EQ(Run({"resume", "j1"}).out, "job j1 RUNNING at iteration 250\n");
+  EXPECT_EQ(json::parse(Run({"cancel", "j1", "--format=json"}).out)["state"], "CANCELLED");
+  EXPECT_EQ(Run({"delete", "j1"}).out, "job j1 deleted\n");
+  EXPECT_THAT(service_.calls(), ElementsAre("pause j1", "resume j1", "cancel j1", "delete j1"));
+}
+
+TEST_F(CommandsTest, SubmitSendsTheResolvedJobWithItsOverrides) {
+  const std::string path = folder_.Write("job.textproto", SinusoidJob());
+  const Outcome outcome = Run({"submit", "--set", "iterations=7", "--set", "seed=3", path});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, StartsWith("job new1 QUEUED"));
+  const v1::JobSpec spec = service_.submitted()[0].spec();
+  EXPECT_EQ(spec.iterations(), 7);
+  EXPECT_EQ(spec.seed(), 3);
+  EXPECT_TRUE(spec.has_outer_optimizer());
+}
+
+TEST_F(CommandsTest, SubmitRefusesABadJobBeforeItIsSent) {
+  const std::string path = folder_.Write("job.textproto", SinusoidJob());
+  const Outcome field = Run({"submit", path, "--set", "iteration=7"});
+  EXPECT_EQ(field.code, 2);
+  EXPECT_THAT(field.err, HasSubstr("iteration"));
+  const Outcome value = Run({"submit", path, "--set", "meta_batch=0"});
+  EXPECT_EQ(value.code, 2);
+  EXPECT_THAT(value.err, HasSubstr("meta_batch"));
+  EXPECT_THAT(service_.submitted(), IsEmpty());
+}
+
+TEST_F(CommandsTest, WatchShowsTheResultAndTheOutcome) {
+  v1::JobEvents events;
+  *events.mutable_job() = Waves(v1::JOB_STATE_FAILED);
+  events.mutable_job()->set_failure_message("it diverged");
+  events.add_iterations()->set_meta_loss(0.5);
+  service_.AddWatch({.messages = {events}});
+  const Outcome outcome = Run({"watch", "j1"});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.out, HasSubstr("j1 FAILED"));
+  EXPECT_EQ(outcome.err, "innerloop: job j1 failed: it diverged\n");
+}
+
+TEST_F(CommandsTest, WatchAsJsonIsALineForEachEvent) {
+  v1::JobEvents events;
+  events.add_iterations()->set_iteration(4);
+  events.mutable_iterations(0)->set_meta_loss(0.5);
+  events.add_evaluations()->set_iteration(5);
+  *events.mutable_job() = Waves(v1::JOB_STATE_SUCCEEDED);
+  service_.AddWatch({.messages = {events}});
+  const Outcome outcome = Run({"watch", "j1", "--from", "4", "--format", "json"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  std::istringstream lines(outcome.out);
+  std::vector<json> objects;
+  for (std::string line; std::getline(lines, line);) {
+    objects.push_back(json::parse(line));
+  }
+  ASSERT_EQ(objects.size(), 3);
+  EXPECT_EQ(objects[0]["iteration"]["iteration"], 4);
+  EXPECT_EQ(objects[0]["iteration"]["meta_loss"], 0.5);
+  EXPECT_EQ(objects[1]["evaluation"]["iteration"], 5);
+  EXPECT_EQ(objects[2]["job"]["state"], "SUCCEEDED");
+  EXPECT_THAT(service_.watched_from(), ElementsAre(4));
+  EXPECT_THAT(outcome.err, IsEmpty());
+}
+
+TEST_F(CommandsTest, WorkersAreListed) {
+  v1::WorkerInfo worker;
+  worker.set_id("w1");
+  worker.set_name("host:12");
+  worker.set_state(v1::WorkerInfo::STATE_DRAINING);
+  worker.set_slots(4);
+  worker.set_busy_slots(1);
+  service_.AddWorker(worker);
+  EXPECT_THAT(Run({"workers"}).out, HasSubstr("w1      host:12  DRAINING  1 of 4"));
+  EXPECT_EQ(json::parse(Run({"workers", "--format=json"}).out)[0]["busy_slots"], 1);
+}
+
+TEST_F(CommandsTest, EvaluateSendsOnlyWhatWasGiven) {
+  v1::Evaluation evaluation;
+  evaluation.mutable_protocol()->set_ways(20);
+  evaluation.add_steps()->set_loss(0.5);
+  service_.SetEvaluation(evaluation);
+  service_.AddWorker({});
+  const Outcome outcome = Run({"evaluate", "j1@best", "--ways", "20", "--steps", "0", "--split",
+                               "validation", "--transductive=no", "--format=json"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(json::parse(outcome.out)["steps"][0]["loss"], 0.5);
+  const v1::EvaluateRequest request = service_.evaluated()[0];
+  EXPECT_EQ(request.checkpoint(), "j1@best");
+  EXPECT_EQ(request.protocol().ways(), 20);
+  EXPECT_TRUE(request.protocol().has_inner_steps());
+  EXPECT_EQ(request.protocol().inner_steps(), 0);
+  EXPECT_EQ(request.protocol().split(), v1::SPLIT_VALIDATION);
+  EXPECT_EQ(request.protocol().transduction(), v1::TRANSDUCTION_SUPPORT_STATISTICS);
+  EXPECT_EQ(request.protocol().episodes(), 0);
+}
+
+TEST_F(CommandsTest, EvaluateSaysThatItWaitsForAWorker) {
+  EXPECT_THAT(Run({"evaluate", "j1"}).out, StartsWith("no workers are connected"));
+}
+
+}  // namespace
+}  // namespace innerloop::client
