@@ -45,6 +45,15 @@ grpc::Status TrainingService::ListJobs(grpc::ServerContext* /*context*/,
                                        const v1::ListJobsRequest* /*request*/,
                                        v1::ListJobsResponse* response) {
   for (v1::Job& job : parts_.coordinator.List()) {
+    // Names of classes would make the answer too large for a message.
+    if (job.spec().tasks().episodes().split().has_names()) {
+      job.mutable_spec()
+          ->mutable_tasks()
+          ->mutable_episodes()
+          ->mutable_split()
+          ->mutable_names()
+          ->Clear();
+    }
     *response->add_jobs() = std::move(job);
   }
   return grpc::Status::OK;

@@ -171,9 +171,11 @@ void Recorder::State::WriteBatch() {
     // The last good checkpoint stays the point to resume from as long as the history before this
     // one is not durable.
     const auto broken = failed.find(queued->checkpoint.metadata.job_id());
-    written = broken != failed.end()
-                  ? broken->second
-                  : checkpoints.Write(queued->checkpoint, queued->best, queued->keep);
+    if (broken != failed.end()) {
+      written = broken->second;
+    } else {
+      written = checkpoints.Write(queued->checkpoint, queued->best, queued->keep);
+    }
     error.Update(written.status());
   }
   if (const absl::Duration took = clock.Monotonic() - began; took > absl::Seconds(5)) {

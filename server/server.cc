@@ -1,0 +1,161 @@
+#include "server/server.h"
+
+#include <atomic>
+#include <utility>
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
+#include <spdlog/spdlog.h>
+
+#include "absl/base/call_once.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "core/rpc/channel_arguments.h"
+#include "core/rpc/listen_address.h"
+#include "core/support/clock.h"
+#include "core/support/file_system.h"
+#include "core/support/status_macros.h"
+#include "server/coordinator.h"
+#include "server/service/training_service.h"
+#include "server/service/work_service.h"
+#include "server/ticker.h"
+
+namespace innerloop::server {
+namespace {
+
+constexpr absl::Duration kTick = absl::Milliseconds(100);
+// Each watch and each transfer of a file holds a thread; calls beyond these are refused with
+// RESOURCE_EXHAUSTED.
+constexpr int kMostThreads = 256;
+// What calls that are under way get, once the coordinator has stopped.
+constexpr absl::Duration kDrain = absl::Seconds(2);
+
+absl::Status CheckAddress(absl::string_view flag, const std::string& address, bool insecure) {
+  const absl::StatusOr<HostPort> parsed = ParseHostPort(address);
+  if (!parsed.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(flag, ": ", parsed.status().message()));
+  }
+  if (!insecure && !IsLoopback(parsed->host)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(flag, "=", address,
+                     " can be reached from other machines without protection: give --insecure if "
+                     "that is meant, or listen on 127.0.0.1"));
+  }
+  return absl::OkStatus();
+}
+
+class AssembledServer final : public Server {
+ public:
+  AssembledServer(const Options& options, std::unique_ptr<StateStore> state,
+                  std::unique_ptr<Metrics> metrics)
+      : options_(options),
+        state_(std::move(state)),
+        metrics_(std::move(metrics)),
+        checkpoints_(options.state_dir, FileSystem::Real()),
+        data_sets_(options.state_dir, options.data_set_quota, *state_),
+        recorder_(*state_, checkpoints_, Clock::Real()) {}
+
+  ~AssembledServer() override { Stop(absl::ZeroDuration()); }
+
+  absl::Status Start() {
+    INNERLOOP_ASSIGN_OR_RETURN(coordinator_,
+                               Coordinator::Create(options_, {.state = *state_,
+                                                              .checkpoints = checkpoints_,
+                                                              .data_sets = data_sets_,
+                                                              .recorder = recorder_,
+                                                              .metrics = *metrics_,
+                                                              .clock = Clock::Real()}));
+    training_ = std::make_unique<TrainingService>(
+        options_, TrainingService::Parts{.coordinator = *coordinator_,
+                                         .state = *state_,
+                                         .checkpoints = checkpoints_,
+                                         .data_sets = data_sets_,
+                                         .recorder = recorder_});
+    work_ =
+        std::make_unique<WorkService>(*coordinator_, data_sets_, *metrics_, WorkService::Options());
+
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    grpc::ServerBuilder builder;
+    SetServerArguments(builder);
+    grpc::ResourceQuota quota("innerloop-coordinator");
+    quota.SetMaxThreads(kMostThreads);
+    builder.SetResourceQuota(quota);
+    int port = 0;
+    builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(training_.get());
+    builder.RegisterService(work_.get());
+    grpc_ = builder.BuildAndStart();
+    if (grpc_ == nullptr || port == 0) {
+      return absl::UnavailableError(
+          absl::StrCat("cannot listen on ", options_.listen,
+                       ": the port is taken, or the address is not this machine's"));
+    }
+    address_ = absl::StrCat(options_.listen.substr(0, options_.listen.rfind(':')), ":", port);
+    ticker_ = std::make_unique<Ticker>(kTick, [this] { coordinator_->Tick(); });
+    return absl::OkStatus();
+  }
+
+  std::string address() const override { return address_; }
+  std::string metrics_address() const override { return metrics_->address(); }
+  std::shared_ptr<grpc::Channel> InProcessChannel() override {
+    return grpc_->InProcessChannel(ClientArguments());
+  }
+
+  void Stop(absl::Duration patience) override {
+    absl::call_once(stopped_, [this, patience] {
+      if (coordinator_ != nullptr) {
+        coordinator_->Stop(patience);
+      }
+      ticker_.reset();
+      if (training_ != nullptr) {
+        training_->Stop();
+      }
+      if (grpc_ != nullptr) {
+        grpc_->Shutdown(absl::ToChronoTime(absl::Now() + kDrain));
+        grpc_->Wait();
+      }
+      if (const absl::Status flushed = recorder_.Flush(); !flushed.ok()) {
+        spdlog::error("not all is written: {}", flushed.ToString());
+      }
+    });
+  }
+
+ private:
+  // In the order of their making: what comes later uses what comes before. The recorder calls the
+  // coordinator back, but Stop leaves nothing queued.
+  const Options options_;
+  const std::unique_ptr<StateStore> state_;
+  const std::unique_ptr<Metrics> metrics_;
+  CheckpointStore checkpoints_;
+  DataSetStore data_sets_;
+  Recorder recorder_;
+  std::unique_ptr<Coordinator> coordinator_;
+  std::unique_ptr<TrainingService> training_;
+  std::unique_ptr<WorkService> work_;
+  std::unique_ptr<grpc::Server> grpc_;
+  std::unique_ptr<Ticker> ticker_;
+  std::string address_;
+  absl::once_flag stopped_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Options& options) {
+  INNERLOOP_RETURN_IF_ERROR(CheckAddress("--listen", options.listen, options.insecure));
+  if (!options.metrics_listen.empty()) {
+    INNERLOOP_RETURN_IF_ERROR(
+        CheckAddress("--metrics-listen", options.metrics_listen, options.insecure));
+  }
+  INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<StateStore> state,
+                             StateStore::Open(options.state_dir));
+  INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<Metrics> metrics,
+                             Metrics::Create(options.metrics_listen));
+  auto server = std::make_unique<AssembledServer>(options, std::move(state), std::move(metrics));
+  INNERLOOP_RETURN_IF_ERROR(server->Start());
+  return server;
+}
+
+}  // namespace innerloop::server
