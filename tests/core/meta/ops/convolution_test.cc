@@ -36,10 +36,11 @@ TEST(ConvolutionTest, EqualsTorchsForManySizesAndStrides) {
 }
 
 TEST(ConvolutionTest, GradientOfAStrideBeyondTheWindowIsZeroBetweenWindows) {
-  const Tensor images = at::ones({1, 5, 9, 1}, at::kDouble).requires_grad_();
-  const Tensor gradient = torch::autograd::grad({Windows3x3(images, 4).sum()}, {images})[0];
-  EXPECT_EQ(gradient[0][0][2][0].item<double>(), 0);
-  EXPECT_EQ(gradient[0][0][1][0].item<double>(), 1);
+  const Tensor images = at::ones({1, 1, 5, 9, 1}, at::kDouble).requires_grad_();
+  const Tensor outputs = Convolve3x3(images, at::ones({1, 9, 1}, at::kDouble), {}, /*stride=*/4);
+  const Tensor gradient = torch::autograd::grad({outputs.sum()}, {images})[0];
+  EXPECT_EQ(gradient[0][0][0][2].item<double>(), 0);
+  EXPECT_EQ(gradient[0][0][0][1].item<double>(), 1);
 }
 
 TEST(ConvolutionTest, ThreeDerivativesAgreeWithFiniteDifferences) {
@@ -54,8 +55,37 @@ TEST(ConvolutionTest, ThreeDerivativesAgreeWithFiniteDifferences) {
   }
 }
 
-TEST(ConvolutionTest, WantsFourDimensions) {
-  EXPECT_THROW(Windows3x3(at::zeros({2, 3, 4}), 1), c10::Error);
+TEST(ConvolutionTest, DerivativesForOneArgumentAloneAreRightToo) {
+  torch::manual_seed(3);
+  const Tensors arguments = {at::randn({2, 2, 5, 4, 3}, at::kDouble) * 0.3,
+                             at::randn({2, 27, 4}, at::kDouble) * 0.3};
+  for (size_t chosen = 0; chosen < 2; ++chosen) {
+    ExpectDerivatives(
+        [&](const Tensors& x) {
+          Tensors all = arguments;
+          all[chosen] = x[0];
+          return Weigh(Convolve3x3(all[0], all[1], {}, /*stride=*/2).pow(3));
+        },
+        {arguments[chosen]}, /*orders=*/3);
+  }
+}
+
+TEST(ConvolutionTest, TakesTensorsThatAreNotContiguous) {
+  torch::manual_seed(4);
+  const Tensor images = at::randn({2, 5, 3, 4, 2}).permute({0, 4, 2, 3, 1}).requires_grad_();
+  const Tensor weight = at::randn({2, 4, 45}).transpose(1, 2).requires_grad_();
+  const auto gradients = [](const Tensor& x, const Tensor& w) {
+    return torch::autograd::grad({Weigh(Convolve3x3(x, w, {}, 1).pow(2))}, {x, w});
+  };
+  const Tensors strided = gradients(images, weight);
+  const Tensors contiguous = gradients(images.detach().contiguous().requires_grad_(),
+                                       weight.detach().contiguous().requires_grad_());
+  EXPECT_TRUE(at::allclose(strided[0], contiguous[0], 1e-4, 1e-4));
+  EXPECT_TRUE(at::allclose(strided[1], contiguous[1], 1e-4, 1e-4));
+}
+
+TEST(ConvolutionTest, RefusesAWeightOfAnotherNumberOfChannels) {
+  EXPECT_THROW(Convolve3x3(at::zeros({1, 1, 4, 4, 2}), at::zeros({1, 9, 3}), {}, 1), c10::Error);
 }
 
 }  // namespace
