@@ -20,6 +20,7 @@ absl::StatusOr<std::unique_ptr<HealthServer>> HealthServer::Create(const std::st
   SetServerArguments(builder);
   int port = 0;
   builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port);
+  builder.RegisterCallbackGenericService(&health->others_);
   health->server_ = builder.BuildAndStart();
   if (health->server_ == nullptr || port == 0) {
     return absl::UnavailableError(absl::StrCat("cannot serve health checks on ", listen,

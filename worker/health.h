@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/server.h>
 
 #include "absl/status/statusor.h"
@@ -22,6 +23,8 @@ class HealthServer {
 
  private:
   HealthServer() = default;
+  // Refuses every other call; a server must have a service of somebody's.
+  grpc::CallbackGenericService others_;
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
 };

@@ -222,7 +222,10 @@ int Serve(Flags& flags, const sigset_t& signals) {
     spdlog::shutdown();
     _exit(kFailed);
   }
-  return kDone;
+  worker->reset();
+  spdlog::shutdown();
+  // Taking down the metrics page would hold things up for seconds.
+  std::_Exit(kDone);
 }
 
 int Main(int argc, char** argv) {

@@ -111,26 +111,26 @@ absl::Duration Worker::WaitAfterClose() {
 absl::Status Worker::Serve(Session& session) {
   const Clock& clock = dependencies_.clock;
   const absl::Duration began = clock.Monotonic();
+  State seen = State::kConnecting;
   bool told_to_drain = false;
   std::optional<absl::Duration> drained_at;
   while (true) {
-    State state;
     bool drain = false;
     {
       absl::MutexLock lock(&mu_);
-      const absl::Duration wait = state_ == State::kConnected ? heartbeat_ : kIdleCheck;
-      const auto news = [this, told_to_drain, before = state_]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
-        return state_ != before || (draining_ && !told_to_drain);
+      const absl::Duration wait = seen == State::kConnected ? heartbeat_ : kIdleCheck;
+      const auto news = [this, told_to_drain, seen]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+        return state_ != seen || (draining_ && !told_to_drain);
       };
       mu_.AwaitWithTimeout(absl::Condition(&news), wait);
-      state = state_;
+      seen = state_;
       drain = draining_ && !told_to_drain;
     }
-    if (state == State::kClosed) {
+    if (seen == State::kClosed) {
       return absl::OkStatus();
     }
     INNERLOOP_RETURN_IF_ERROR(CheckSlots());
-    if (state == State::kConnecting) {
+    if (seen == State::kConnecting) {
       if (drain) {
         return absl::OkStatus();
       }

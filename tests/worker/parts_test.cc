@@ -2,7 +2,8 @@
 #include <atomic>
 
 #include <gmock/gmock.h>
-#include <grpc/grpc.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
@@ -163,6 +164,40 @@ TEST(MetricsTest, AnAddressThatIsTakenIsNamed) {
   const auto second = Metrics::Create((*first)->address(), {"0", "0", "f"});
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(second.status().message()), HasSubstr((*first)->address()));
+}
+
+// The answer of the standard health service, whose generated code the system does not ship: one
+// enum field, 1 for SERVING and 2 for NOT_SERVING.
+std::string HealthAt(const std::string& address) {
+  grpc::GenericStub stub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  const grpc::Slice nothing("", 0);
+  const grpc::ByteBuffer request(&nothing, 1);
+  grpc::ByteBuffer response;
+  grpc::Status status;
+  absl::Notification done;
+  stub.UnaryCall(&context, "/grpc.health.v1.Health/Check", {}, &request, &response,
+                 [&](const grpc::Status& result) {
+                   status = result;
+                   done.Notify();
+                 });
+  done.WaitForNotification();
+  if (!status.ok()) {
+    return status.error_message();
+  }
+  grpc::Slice answer;
+  EXPECT_TRUE(response.DumpToSingleSlice(&answer).ok());
+  return {reinterpret_cast<const char*>(answer.begin()), answer.size()};
+}
+
+TEST(HealthServerTest, ServesWhileTheWorkerIsConnected) {
+  const auto health = HealthServer::Create("127.0.0.1:0");
+  ASSERT_TRUE(health.ok()) << health.status();
+  EXPECT_EQ(HealthAt((*health)->address()), "\x08\x02");
+  (*health)->SetServing(true);
+  EXPECT_EQ(HealthAt((*health)->address()), "\x08\x01");
+  (*health)->SetServing(false);
+  EXPECT_EQ(HealthAt((*health)->address()), "\x08\x02");
 }
 
 TEST(HealthServerTest, AnAddressThatIsTakenIsNamed) {

@@ -130,10 +130,10 @@ class WorkerFixture : public ::testing::Test {
     gate_.Open();
     if (worker_ != nullptr) {
       worker_->Drain();
+      coordinator_.Stop();  // which ends what waits to be asked for
       thread_.join();
       worker_.reset();
     }
-    coordinator_.Stop();
     std::filesystem::remove_all(options_.cache_dir);
   }
 
