@@ -1,6 +1,8 @@
 // Job files, and the completion of what they say.
 #include <cstdint>
 #include <cstdlib>
+#include <iostream>
+#include <string>
 
 #include <google/protobuf/util/message_differencer.h>
 
@@ -23,14 +25,19 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   data_set.set_classes(1623);
   data_set.set_groups(50);
   data_set.set_smallest_class(20);
-  const auto resolved = innerloop::ResolveJobSpec(*spec, &data_set);
+  const auto* const known = innerloop::DataSetOf(*spec).has_value() ? &data_set : nullptr;
+  const auto resolved = innerloop::ResolveJobSpec(*spec, known);
   if (resolved.ok()) {
     // As its comment promises: resolving a resolved spec changes nothing.
-    const auto again = innerloop::ResolveJobSpec(*resolved, &data_set);
-    if (!again.ok() || !google::protobuf::util::MessageDifferencer::Equals(*again, *resolved)) {
+    const auto again = innerloop::ResolveJobSpec(*resolved, known);
+    std::string difference;
+    google::protobuf::util::MessageDifferencer differencer;
+    differencer.ReportDifferencesToString(&difference);
+    if (!again.ok() || !differencer.Compare(*resolved, *again)) {
+      std::cerr << again.status() << "\n" << difference;
       std::abort();
     }
-    (void)innerloop::ShapeOfTasks(*resolved, &data_set);
+    (void)innerloop::ShapeOfTasks(*resolved, known);
   }
   return 0;
 }
