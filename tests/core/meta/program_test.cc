@@ -141,7 +141,9 @@ TEST_F(ProgramTest, GivesTheSameBitsFromSeveralThreadsAtOnce) {
 }
 
 TEST_F(ProgramTest, DescendingAlongTheUpdatesLowersTheMetaLoss) {
-  const auto program = Create(ResolvedJob(kSinusoid));
+  const auto program = Create(
+      ResolvedJob("model { mlp { hidden: [20, 20] activation: ACTIVATION_TANH } } tasks { sinusoid "
+                  "{ } } algorithm { maml { inner_steps: 1 } } meta_batch: 10 iterations: 300"));
   FlatBuffer parameters = *program->Initialise();
   std::vector<double> losses;
   for (uint64_t iteration = 0; iteration < 300; ++iteration) {
