@@ -38,9 +38,7 @@ inline void Activate(Activation activation, float* z, size_t size) {
     }
     case Activation::kTanh:
       for (size_t j = 0; j < size; j += kLanes) {
-        const Vector x = hn::Load(d, z + j);
-        // Tanh of a NaN is unspecified.
-        hn::Store(hn::IfThenElse(hn::IsNaN(x), x, hn::Tanh(d, x)), d, z + j);
+        hn::Store(hn::Tanh(d, hn::Load(d, z + j)), d, z + j);
       }
       return;
   }

@@ -167,6 +167,17 @@ TEST(MamlEngineTest, DivergedParametersShowInTheLossAndTheUpdate) {
   }
 }
 
+TEST(MamlEngineTest, ANaNInAnOutputThatIsNoExamplesClassShowsToo) {
+  Problem problem({3, 24, 40}, Activation::kRelu, Loss::kCrossEntropy, {});
+  const std::vector<Floats> theta = problem.theta;
+  for (size_t output = 0; output < 40; ++output) {
+    problem.theta = theta;
+    problem.theta.back()[output] = std::nanf("");
+    const MamlMeasures measures = problem.Run(RuleOf(Order::kFirst, 1)).measures;
+    EXPECT_TRUE(std::isnan(measures.meta_loss)) << output;
+  }
+}
+
 TEST(MamlEngineTest, EachInstructionSetOfThisProcessorGivesTheGradientOfPlainLoops) {
   const Problem problem({3, 40, 72, 5}, Activation::kTanh, Loss::kCrossEntropy, {});
   const MamlRule rule = RuleOf(Order::kSecond, 2);
