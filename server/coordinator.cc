@@ -1,1 +1,301 @@
+#include "server/coordinator.h"
 
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/support/status_macros.h"
+#include "server/coordinator_impl.h"
+#include "server/jobs/job_loader.h"
+#include "spdlog/spdlog.h"
+
+namespace innerloop::server {
+namespace {
+
+// How long an evaluation that a user asked for waits for workers.
+constexpr absl::Duration kEvaluationPatience = absl::Seconds(60);
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Create(const Options& options,
+                                                                 const Dependencies& dependencies) {
+  auto coordinator = std::make_unique<CoordinatorImpl>(options, dependencies);
+  INNERLOOP_RETURN_IF_ERROR(coordinator->Load());
+  return coordinator;
+}
+
+absl::Status CoordinatorImpl::Load() {
+  INNERLOOP_ASSIGN_OR_RETURN(std::vector<v1::Job> rows, deps_.state.Jobs());
+  for (v1::Job& row : rows) {
+    const std::string id = row.id();
+    const bool ended = JobMachine::Ended(row.state());
+    if (const absl::Status status = LoadJob(row); !status.ok()) {
+      // One job's trouble is not the others'.
+      spdlog::error("job {} cannot go on: {}", id, std::string(status.message()));
+      row.set_state(v1::JOB_STATE_FAILED);
+      row.set_failure_code(status.raw_code());
+      row.set_failure_message(std::string(status.message()));
+      INNERLOOP_RETURN_IF_ERROR(deps_.state.UpdateJob(row));
+      absl::MutexLock lock(&mu_);
+      jobs_[id].row = row;
+    }
+    events_.SetEnded(id, ended);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CoordinatorImpl::LoadJob(v1::Job row) {
+  const std::string id = row.id();
+  if (JobMachine::Ended(row.state())) {
+    absl::MutexLock lock(&mu_);
+    jobs_[id].row = std::move(row);
+    return absl::OkStatus();
+  }
+  INNERLOOP_ASSIGN_OR_RETURN(std::optional<JobRunner::Past> past,
+                             LoadPast(row, deps_.state, deps_.checkpoints));
+  INNERLOOP_ASSIGN_OR_RETURN(std::optional<v1::DataSetDescription> data_set,
+                             FindDataSet(row.spec(), deps_.data_sets));
+  std::optional<Checkpoint> init_from;
+  if (!past.has_value() && !row.spec().init_from().empty()) {
+    std::vector<std::string> damaged;
+    INNERLOOP_ASSIGN_OR_RETURN(init_from, deps_.checkpoints.Read(row.spec().init_from(), &damaged));
+  }
+  std::shared_ptr<JobRunner> runner = MakeRunner(std::move(row), std::move(data_set));
+  absl::MutexLock lock(&mu_);
+  if (past.has_value()) {
+    spdlog::info("job {} goes on from iteration {}", id, past->checkpoint.metadata.iteration());
+    runner->Restore(*std::move(past));
+  } else {
+    runner->Start(std::move(init_from));
+  }
+  Begin(std::move(runner));
+  Pump();
+  return absl::OkStatus();
+}
+
+CoordinatorImpl::~CoordinatorImpl() {
+  // The recorder's thread may still answer.
+  absl::MutexLock lock(&mu_);
+  closed_ = true;
+  const auto quiet = [this]()
+                         ABSL_SHARED_LOCKS_REQUIRED(mu_) { return checkpoints_under_way_ == 0; };
+  mu_.Await(absl::Condition(&quiet));
+}
+
+std::shared_ptr<JobRunner> CoordinatorImpl::MakeRunner(
+    v1::Job row, std::optional<v1::DataSetDescription> data_set) {
+  std::shared_ptr<JobMetrics> metrics = deps_.metrics.ForJob(row.id());
+  return std::make_shared<JobRunner>(
+      std::move(row), std::move(data_set),
+      JobRunner::Environment{deps_.recorder, deps_.clock, *this, std::move(metrics),
+                             options_.max_parameters});
+}
+
+void CoordinatorImpl::Begin(std::shared_ptr<JobRunner> runner) {
+  Entry& entry = jobs_[runner->id()];
+  entry.runner = runner;
+  entry.metrics_until.reset();
+  events_.SetEnded(runner->id(), false);
+  dispatcher_.AddLane(runner);
+  running_.push_back(std::move(runner));
+}
+
+// ---- the pump
+
+bool CoordinatorImpl::DoFloatWork() {
+  for (const std::shared_ptr<JobRunner>& candidate : running_) {
+    if (!candidate->HasFloatWork()) {
+      continue;
+    }
+    const std::shared_ptr<JobRunner> runner = candidate;
+    FloatWork work = runner->TakeFloatWork();
+    OuterLoop* loop = runner->outer_loop();
+    mu_.Unlock();
+    FloatResult result = Do(std::move(work), loop, runner->description().spec(), deps_.clock);
+    mu_.Lock();
+    runner->Apply(std::move(result));
+    return true;
+  }
+  return false;
+}
+
+void CoordinatorImpl::Pump() {
+  while (!closed_) {
+    const bool worked = DoFloatWork();
+    dispatcher_.Dispatch(Now());
+    const std::vector<std::shared_ptr<WorkerLink>> links = dispatcher_.TakeTouched();
+    const std::vector<std::function<void()>> callbacks = std::exchange(callbacks_, {});
+    if (!links.empty() || !callbacks.empty()) {
+      mu_.Unlock();
+      for (const std::shared_ptr<WorkerLink>& link : links) {
+        link->Flush();
+      }
+      for (const std::function<void()>& callback : callbacks) {
+        callback();
+      }
+      mu_.Lock();
+    } else if (!worked) {
+      return;
+    }
+  }
+}
+
+// ---- what jobs ask for
+
+void CoordinatorImpl::AddEvaluation(std::shared_ptr<EvaluationRun> run) {
+  dispatcher_.AddLane(std::move(run));
+}
+
+void CoordinatorImpl::RemoveEvaluation(EvaluationRun& run) { dispatcher_.RemoveLane(&run); }
+
+void CoordinatorImpl::DropItems(JobRunner& job) { dispatcher_.DropItems(&job); }
+
+void CoordinatorImpl::WriteCheckpoint(JobRunner& job, Checkpoint checkpoint, bool best) {
+  ++checkpoints_under_way_;
+  deps_.recorder.WriteCheckpoint(
+      std::move(checkpoint), best, job.spec().checkpoint().keep(),
+      [this, id = job.id(), began = Now()](const absl::StatusOr<v1::CheckpointInfo>& info) {
+        absl::MutexLock lock(&mu_);
+        const auto it = jobs_.find(id);
+        if (it != jobs_.end() && it->second.runner != nullptr) {
+          it->second.runner->OnCheckpointWritten(info, Now() - began);
+        }
+        Pump();
+        --checkpoints_under_way_;
+      });
+}
+
+void CoordinatorImpl::End(JobRunner& job, v1::Job row) {
+  errands_.Post([this, id = job.id(), row = std::move(row)]() mutable {
+    deps_.recorder.UpdateJob(row);
+    if (const absl::Status stored = deps_.recorder.Flush(); !stored.ok()) {
+      row.add_warnings(absl::StrCat("that the job ended could not be stored: ", stored.message()));
+    }
+    absl::MutexLock lock(&mu_);
+    Retire(id, std::move(row));
+    Pump();
+  });
+}
+
+void CoordinatorImpl::Retire(const std::string& id, v1::Job row) {
+  Entry& entry = jobs_.at(id);
+  const std::shared_ptr<JobRunner> runner = std::exchange(entry.runner, nullptr);
+  spdlog::info("job {} {} after {} iterations", id, JobMachine::Name(row.state()), row.iteration());
+  runner->Ended(row);
+  dispatcher_.RemoveLane(runner.get());
+  running_.erase(std::find(running_.begin(), running_.end(), runner));
+  entry.row = std::move(row);
+  entry.metrics_until = Now() + options_.metrics_retention;
+  events_.SetEnded(id, true);
+}
+
+void CoordinatorImpl::Changed(JobRunner& job) { events_.Bump(job.id()); }
+
+// ---- time
+
+void CoordinatorImpl::Tick() {
+  absl::MutexLock lock(&mu_);
+  const absl::Duration now = Now();
+  for (const std::string& id : registry_.Silent(now, options_.worker_timeout)) {
+    spdlog::warn("worker {} was silent for {}: it counts as lost", id,
+                 absl::FormatDuration(options_.worker_timeout));
+    registry_.Find(id)->link->Close(absl::DeadlineExceededError(
+        absl::StrCat("no heartbeat for ", absl::FormatDuration(options_.worker_timeout))));
+    dispatcher_.OnGone(id, now);
+  }
+  registry_.Expire(now);
+  dispatcher_.Tick(now);
+  for (const std::shared_ptr<JobRunner>& runner :
+       std::vector<std::shared_ptr<JobRunner>>(running_)) {
+    if (runner->Tick()) {
+      events_.Bump(runner->id());
+    }
+  }
+  CheckRequested();
+  for (auto& [id, entry] : jobs_) {
+    if (entry.metrics_until.has_value() && now >= *entry.metrics_until) {
+      deps_.metrics.Remove(id);
+      entry.metrics_until.reset();
+    }
+  }
+  Pump();
+  ShowMetrics();
+}
+
+void CoordinatorImpl::CheckRequested() {
+  const absl::Duration now = Now();
+  for (const Requested& copy : std::vector<Requested>(requested_)) {
+    const auto it = std::find_if(requested_.begin(), requested_.end(),
+                                 [&](const Requested& other) { return other.run == copy.run; });
+    const std::string waiting = dispatcher_.WaitingFor(*copy.run);
+    if (waiting.empty()) {
+      it->stuck_since.reset();
+    } else if (!it->stuck_since.has_value()) {
+      it->stuck_since = now;
+    } else if (now - *it->stuck_since > kEvaluationPatience) {
+      copy.run->Abort(absl::UnavailableError(waiting));
+    }
+  }
+}
+
+void CoordinatorImpl::ShowMetrics() {
+  int connected = 0;
+  int draining = 0;
+  int slots = 0;
+  int busy = 0;
+  for (const auto& [id, worker] : registry_.workers()) {
+    ++(worker.draining ? draining : connected);
+    slots += worker.slots;
+    busy += worker.busy;
+  }
+  deps_.metrics.OnWorkers(connected, draining, registry_.lost(), slots, busy);
+  std::map<v1::JobState, int> states;
+  for (const auto& [id, entry] : jobs_) {
+    ++states[entry.runner != nullptr ? entry.runner->state() : entry.row.state()];
+  }
+  for (int state = v1::JOB_STATE_QUEUED; state <= v1::JOB_STATE_CANCELLED; ++state) {
+    deps_.metrics.OnJobs(static_cast<v1::JobState>(state),
+                         states[static_cast<v1::JobState>(state)]);
+  }
+}
+
+void CoordinatorImpl::Stop(absl::Duration patience) {
+  {
+    absl::MutexLock lock(&mu_);
+    stopping_ = true;
+    for (const Requested& requested : std::vector<Requested>(requested_)) {
+      requested.run->Abort(absl::UnavailableError("the coordinator is stopping"));
+    }
+    for (const std::shared_ptr<JobRunner>& runner :
+         std::vector<std::shared_ptr<JobRunner>>(running_)) {
+      runner->Suspend();
+    }
+    Pump();
+    const auto settled = [this]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+      return std::all_of(running_.begin(), running_.end(),
+                         [](const auto& runner) { return runner->Settled(); });
+    };
+    if (!mu_.AwaitWithTimeout(absl::Condition(&settled), patience)) {
+      for (const std::shared_ptr<JobRunner>& runner :
+           std::vector<std::shared_ptr<JobRunner>>(running_)) {
+        runner->Hurry();
+      }
+      Pump();
+      // What is left depends on the disk alone.
+      mu_.AwaitWithTimeout(absl::Condition(&settled), patience);
+    }
+    v1::Instruction goodbye;
+    goodbye.mutable_goodbye()->set_reason("the coordinator is stopping");
+    for (auto& [id, worker] : registry_.workers()) {
+      worker.draining = true;
+      dispatcher_.Send(worker, goodbye);
+      worker.link->Close(absl::OkStatus());
+    }
+    Pump();
+  }
+  if (const absl::Status stored = deps_.recorder.Flush(); !stored.ok()) {
+    spdlog::error("what happened last could not be stored: {}", std::string(stored.message()));
+  }
+}
+
+}  // namespace innerloop::server

@@ -40,7 +40,7 @@ class Coordinator {
   virtual ~Coordinator() = default;
 
   // ---- for users
-  // -------------------------------------------------------------------------------------------------------------------
+
   virtual absl::StatusOr<v1::Job> Submit(const v1::SubmitJobRequest& request) = 0;
   virtual absl::StatusOr<v1::Job> Get(const std::string& id) = 0;
   virtual std::vector<v1::Job> List() = 0;
@@ -63,11 +63,15 @@ class Coordinator {
   virtual bool Uses(const std::string& data_set_sha256) = 0;
 
   // ---- for worker streams
-  // ----------------------------------------------------------------------------------------------------------
-  // A stream's Hello arrived. The link stays valid until Disconnect returns. FAILED_PRECONDITION
-  // for another protocol version. Returns the worker's id.
-  virtual absl::StatusOr<std::string> Connect(const v1::Hello& hello, WorkerLink* link) = 0;
+
+  // A stream's Hello arrived; it is answered with Welcome. FAILED_PRECONDITION for another protocol
+  // version, INVALID_ARGUMENT for impossible values. Returns the worker's id. Calls on a link whose
+  // stream has ended must do nothing: the coordinator may be in the middle of one.
+  virtual absl::StatusOr<std::string> Connect(const v1::Hello& hello,
+                                              std::shared_ptr<WorkerLink> link) = 0;
   virtual void Disconnect(const std::string& worker_id) = 0;
+  // Something was received: the worker lives. Reports count, too; this is for long transfers.
+  virtual void OnAlive(const std::string& worker_id) = 0;
   // Reports other than Hello and frames.
   virtual void OnReport(const std::string& worker_id, const v1::Report& report) = 0;
   // The flat buffer of a result is there; frames were put together and verified by the stream.

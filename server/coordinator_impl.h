@@ -1,0 +1,134 @@
+// The one Coordinator there is; its parts are in coordinator.cc (life), coordinator_jobs.cc (users)
+// and coordinator_workers.cc (streams).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "server/coordinator.h"
+#include "server/jobs/dispatcher.h"
+#include "server/jobs/errands.h"
+#include "server/jobs/event_counter.h"
+#include "server/jobs/job_runner.h"
+#include "server/workers/worker_registry.h"
+
+namespace innerloop::server {
+
+// One lock over all state machines; each call holds it for microseconds. Float work of a job (sums,
+// outer steps, copies) runs outside of it, in the thread whose report made it necessary, one thread
+// per job at a time (JobRunner::HasFloatWork). That thread then gives out the next shards and
+// writes to the streams itself, so that an iteration needs no wake-up inside the coordinator.
+class CoordinatorImpl final : public Coordinator, private JobHost {
+ public:
+  CoordinatorImpl(const Options& options, const Dependencies& dependencies)
+      : options_(options), deps_(dependencies) {}
+  ~CoordinatorImpl() override;
+  // Takes up the stored jobs.
+  absl::Status Load();
+
+  absl::StatusOr<v1::Job> Submit(const v1::SubmitJobRequest& request) override;
+  absl::StatusOr<v1::Job> Get(const std::string& id) override;
+  std::vector<v1::Job> List() override;
+  absl::StatusOr<v1::Job> Cancel(const std::string& id) override;
+  absl::StatusOr<v1::Job> Pause(const std::string& id) override;
+  absl::StatusOr<v1::Job> Resume(const std::string& id) override;
+  absl::StatusOr<v1::Job> Extend(const std::string& id, uint64_t iterations) override;
+  absl::Status Delete(const std::string& id) override;
+  void Evaluate(const v1::EvaluateRequest& request,
+                std::function<void(absl::StatusOr<v1::Evaluation>)> done) override;
+  absl::StatusOr<v1::Job> Adopt(Checkpoint checkpoint) override;
+  uint64_t AwaitEvents(const std::string& id, uint64_t seen, absl::Duration timeout) override;
+  std::vector<v1::WorkerInfo> Workers() override;
+  bool Uses(const std::string& data_set_sha256) override;
+
+  absl::StatusOr<std::string> Connect(const v1::Hello& hello,
+                                      std::shared_ptr<WorkerLink> link) override;
+  void Disconnect(const std::string& worker_id) override;
+  void OnAlive(const std::string& worker_id) override;
+  void OnReport(const std::string& worker_id, const v1::Report& report) override;
+  void OnBuffer(const std::string& worker_id, uint64_t transfer, FlatBuffer buffer) override;
+  bool WantsBuffer(const std::string& worker_id, uint64_t work_id, uint64_t bytes) override;
+
+  void Tick() override;
+  void Stop(absl::Duration patience) override;
+
+ private:
+  struct Entry {
+    // Of a job that ended.
+    v1::Job row;
+    // Of one that has not.
+    std::shared_ptr<JobRunner> runner;
+    // When its series go.
+    std::optional<absl::Duration> metrics_until;
+  };
+  // An evaluation that a user asked for.
+  struct Requested {
+    std::shared_ptr<EvaluationRun> run;
+    std::optional<absl::Duration> stuck_since;
+  };
+
+  // JobHost. The annotations say what its comment says.
+  void AddEvaluation(std::shared_ptr<EvaluationRun> run) override
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void RemoveEvaluation(EvaluationRun& run) override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void DropItems(JobRunner& job) override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void WriteCheckpoint(JobRunner& job, Checkpoint checkpoint, bool best) override
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void End(JobRunner& job, v1::Job row) override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Changed(JobRunner& job) override;
+
+  // Does what became possible: float work, giving out shards, writing to streams, calling back.
+  // Lets go of the lock for the parts that take time; holds it again when it returns.
+  void Pump() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool DoFloatWork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // NOT_FOUND for an unknown id.
+  absl::StatusOr<Entry*> Find(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  v1::Job RowOf(const Entry& entry) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::shared_ptr<JobRunner> MakeRunner(v1::Job row,
+                                        std::optional<v1::DataSetDescription> data_set);
+  void Begin(std::shared_ptr<JobRunner> runner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Retire(const std::string& id, v1::Job row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status LoadJob(v1::Job row);
+  // Applies a user's wish to a job that has not ended, and makes it durable.
+  absl::StatusOr<v1::Job> Change(const std::string& id,
+                                 const std::function<absl::Status(JobRunner&)>& change,
+                                 JobEvent event);
+  absl::StatusOr<v1::Job> ExtendEnded(v1::Job row, uint64_t iterations);
+  absl::StatusOr<std::shared_ptr<EvaluationRun>> PrepareEvaluation(
+      const v1::EvaluateRequest& request, std::function<void(absl::StatusOr<v1::Evaluation>)> done);
+  void ShowMetrics() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void CheckRequested() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Duration Now() const { return deps_.clock.Monotonic(); }
+
+  const Options options_;
+  const Dependencies deps_;
+  EventCounter events_;
+
+  // Held over a submission's disk writes, so that two of one request_id make one job. Before mu_.
+  absl::Mutex submit_mu_ ABSL_ACQUIRED_BEFORE(mu_);
+  absl::Mutex mu_;
+  WorkerRegistry registry_ ABSL_GUARDED_BY(mu_);
+  Dispatcher dispatcher_ ABSL_GUARDED_BY(mu_){registry_};
+  std::map<std::string, Entry> jobs_ ABSL_GUARDED_BY(mu_);
+  // The runners of jobs_.
+  std::vector<std::shared_ptr<JobRunner>> running_ ABSL_GUARDED_BY(mu_);
+  std::vector<Requested> requested_ ABSL_GUARDED_BY(mu_);
+  // Users' callbacks that wait for the lock to be let go of.
+  std::vector<std::function<void()>> callbacks_ ABSL_GUARDED_BY(mu_);
+  int checkpoints_under_way_ ABSL_GUARDED_BY(mu_) = 0;
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+  // Nothing is done any more.
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
+  // Its thread uses all of the above.
+  Errands errands_;
+};
+
+}  // namespace innerloop::server

@@ -1,0 +1,362 @@
+// What users call.
+#include <algorithm>
+#include <utility>
+
+#include <google/protobuf/util/time_util.h>
+
+#include "absl/random/random.h"
+#include "absl/strings/str_cat.h"
+#include "core/job/job_spec.h"
+#include "core/support/status_macros.h"
+#include "server/coordinator_impl.h"
+#include "server/jobs/job_loader.h"
+#include "spdlog/spdlog.h"
+
+namespace innerloop::server {
+namespace {
+
+constexpr size_t kMostRequestId = 100;
+constexpr uint64_t kMostIterations = 1'000'000'000'000;
+
+// Eight letters and digits that are hard to mistake for each other.
+std::string RandomId() {
+  static constexpr absl::string_view kAlphabet = "abcdefghijkmnpqrstuvwxyz23456789";
+  absl::BitGen random;
+  std::string id;
+  for (int i = 0; i < 8; ++i) {
+    id += kAlphabet[absl::Uniform<size_t>(random, 0, kAlphabet.size())];
+  }
+  return id;
+}
+
+absl::Status Stopping() { return absl::UnavailableError("the coordinator is stopping"); }
+
+}  // namespace
+
+absl::StatusOr<CoordinatorImpl::Entry*> CoordinatorImpl::Find(const std::string& id) {
+  const auto it = jobs_.find(id);
+  if (it == jobs_.end()) {
+    return absl::NotFoundError(absl::StrCat("unknown job '", id, "'"));
+  }
+  return &it->second;
+}
+
+v1::Job CoordinatorImpl::RowOf(const Entry& entry) const {
+  if (entry.runner == nullptr) {
+    return entry.row;
+  }
+  const JobRunner& runner = *entry.runner;
+  v1::Job row = runner.Row();
+  if (runner.state() == v1::JOB_STATE_PAUSED) {
+    return row;
+  }
+  row.set_waiting_for(dispatcher_.WaitingFor(runner));
+  for (const std::shared_ptr<EvaluationRun>& run : runner.evaluations()) {
+    if (row.waiting_for().empty() && runner.board().in_flight() == 0) {
+      row.set_waiting_for(dispatcher_.WaitingFor(*run));
+    }
+  }
+  return row;
+}
+
+absl::StatusOr<v1::Job> CoordinatorImpl::Submit(const v1::SubmitJobRequest& request) {
+  if (request.request_id().size() > kMostRequestId) {
+    return absl::InvalidArgumentError(absl::StrCat("request_id has ", request.request_id().size(),
+                                                   " characters; at most ", kMostRequestId,
+                                                   " can be"));
+  }
+  absl::MutexLock submit_lock(&submit_mu_);
+  if (!request.request_id().empty()) {
+    INNERLOOP_ASSIGN_OR_RETURN(const std::optional<std::string> known,
+                               deps_.state.JobOfRequest(request.request_id()));
+    if (known.has_value()) {
+      return Get(*known);
+    }
+  }
+  INNERLOOP_ASSIGN_OR_RETURN(Submission submission,
+                             Prepare(request.spec(), deps_.data_sets, deps_.checkpoints));
+  v1::Job row;
+  row.set_state(v1::JOB_STATE_QUEUED);
+  *row.mutable_spec() = std::move(submission.spec);
+  *row.mutable_submitted() = google::protobuf::util::TimeUtil::NanosecondsToTimestamp(
+      absl::ToUnixNanos(deps_.clock.Now()));
+  {
+    absl::MutexLock lock(&mu_);
+    if (stopping_) {
+      return Stopping();
+    }
+    if (running_.size() >= options_.max_jobs) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat(running_.size(), " jobs have not ended; the coordinator takes at most ",
+                       options_.max_jobs));
+    }
+    do {
+      row.set_id(RandomId());
+    } while (jobs_.count(row.id()) > 0);
+  }
+  INNERLOOP_RETURN_IF_ERROR(deps_.state.InsertJob(row, request.request_id()));
+  const std::string id = row.id();
+  std::shared_ptr<JobRunner> runner = MakeRunner(std::move(row), std::move(submission.data_set));
+  absl::MutexLock lock(&mu_);
+  spdlog::info("job {} submitted: {}", id, runner->spec().name());
+  runner->Start(std::move(submission.init_from));
+  Begin(std::move(runner));
+  Pump();
+  return RowOf(jobs_.at(id));
+}
+
+absl::StatusOr<v1::Job> CoordinatorImpl::Get(const std::string& id) {
+  absl::MutexLock lock(&mu_);
+  INNERLOOP_ASSIGN_OR_RETURN(Entry * entry, Find(id));
+  return RowOf(*entry);
+}
+
+std::vector<v1::Job> CoordinatorImpl::List() {
+  std::vector<v1::Job> rows;
+  {
+    absl::MutexLock lock(&mu_);
+    for (const auto& [id, entry] : jobs_) {
+      rows.push_back(RowOf(entry));
+    }
+  }
+  std::stable_sort(rows.begin(), rows.end(), [](const v1::Job& a, const v1::Job& b) {
+    return std::make_pair(a.submitted().seconds(), a.submitted().nanos()) <
+           std::make_pair(b.submitted().seconds(), b.submitted().nanos());
+  });
+  return rows;
+}
+
+absl::StatusOr<v1::Job> CoordinatorImpl::Change(
+    const std::string& id, const std::function<absl::Status(JobRunner&)>& change, JobEvent event) {
+  v1::Job row;
+  {
+    absl::MutexLock lock(&mu_);
+    INNERLOOP_ASSIGN_OR_RETURN(Entry * entry, Find(id));
+    if (stopping_) {
+      return Stopping();
+    }
+    if (entry->runner == nullptr) {
+      INNERLOOP_RETURN_IF_ERROR(JobMachine(entry->row.state()).Apply(event, true));
+      return entry->row;
+    }
+    INNERLOOP_RETURN_IF_ERROR(change(*entry->runner));
+    events_.Bump(id);
+    row = RowOf(*entry);
+    Pump();
+  }
+  INNERLOOP_RETURN_IF_ERROR(deps_.recorder.Flush());
+  return row;
+}
+
+absl::StatusOr<v1::Job> CoordinatorImpl::Pause(const std::string& id) {
+  return Change(
+      id, [](JobRunner& job) { return job.Pause(); }, JobEvent::kPause);
+}
+
+absl::StatusOr<v1::Job> CoordinatorImpl::Resume(const std::string& id) {
+  return Change(
+      id, [](JobRunner& job) { return job.Resume(); }, JobEvent::kResume);
+}
+
+absl::StatusOr<v1::Job> CoordinatorImpl::Cancel(const std::string& id) {
+  absl::MutexLock lock(&mu_);
+  INNERLOOP_ASSIGN_OR_RETURN(Entry * entry, Find(id));
+  if (entry->runner != nullptr) {
+    entry->runner->Cancel();
+    Pump();
+    // Until it is durable. The entry may be gone by then.
+    const auto ended = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) {
+      const auto it = jobs_.find(id);
+      return it == jobs_.end() || it->second.runner == nullptr;
+    };
+    mu_.Await(absl::Condition(&ended));
+    INNERLOOP_ASSIGN_OR_RETURN(entry, Find(id));
+  }
+  return entry->row;
+}
+
+absl::StatusOr<v1::Job> CoordinatorImpl::Extend(const std::string& id, uint64_t iterations) {
+  if (iterations > kMostIterations) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("iterations is ", iterations, "; at most 1e12 can be"));
+  }
+  absl::MutexLock submit_lock(&submit_mu_);
+  std::optional<v1::Job> ended;
+  {
+    absl::MutexLock lock(&mu_);
+    INNERLOOP_ASSIGN_OR_RETURN(Entry * entry, Find(id));
+    if (entry->runner == nullptr && entry->row.state() == v1::JOB_STATE_SUCCEEDED) {
+      ended = entry->row;
+    }
+  }
+  if (ended.has_value()) {
+    return ExtendEnded(*std::move(ended), iterations);
+  }
+  return Change(
+      id, [iterations](JobRunner& job) { return job.Extend(iterations); }, JobEvent::kExtend);
+}
+
+absl::StatusOr<v1::Job> CoordinatorImpl::ExtendEnded(v1::Job row, uint64_t iterations) {
+  if (iterations < row.spec().iterations()) {
+    return absl::InvalidArgumentError(absl::StrCat("iterations is ", iterations, "; the job has ",
+                                                   row.spec().iterations(),
+                                                   " already, and can only be extended"));
+  }
+  if (iterations == row.iteration()) {
+    return row;
+  }
+  INNERLOOP_ASSIGN_OR_RETURN(std::optional<v1::DataSetDescription> data_set,
+                             FindDataSet(row.spec(), deps_.data_sets));
+  row.mutable_spec()->set_iterations(iterations);
+  INNERLOOP_ASSIGN_OR_RETURN(std::optional<JobRunner::Past> past,
+                             LoadPast(row, deps_.state, deps_.checkpoints));
+  if (!past.has_value()) {
+    return absl::DataLossError(
+        absl::StrCat("job '", row.id(), "' has no good checkpoint to go on from"));
+  }
+  row.set_state(v1::JOB_STATE_RUNNING);
+  row.clear_ended();
+  row.clear_final();
+  INNERLOOP_RETURN_IF_ERROR(deps_.state.UpdateJob(row));
+  const std::string id = row.id();
+  std::shared_ptr<JobRunner> runner = MakeRunner(std::move(row), std::move(data_set));
+  absl::MutexLock lock(&mu_);
+  if (stopping_) {
+    return Stopping();
+  }
+  runner->Restore(*std::move(past));
+  Begin(std::move(runner));
+  Pump();
+  return RowOf(jobs_.at(id));
+}
+
+absl::Status CoordinatorImpl::Delete(const std::string& id) {
+  absl::MutexLock submit_lock(&submit_mu_);
+  {
+    absl::MutexLock lock(&mu_);
+    INNERLOOP_ASSIGN_OR_RETURN(Entry * entry, Find(id));
+    if (entry->runner != nullptr) {
+      return absl::FailedPreconditionError(absl::StrCat("job '", id, "' is ",
+                                                        JobMachine::Name(entry->runner->state()),
+                                                        "; cancel it before deleting it"));
+    }
+    for (const Requested& requested : requested_) {
+      if (requested.run->evaluation().job_id() == id) {
+        return absl::FailedPreconditionError(
+            absl::StrCat("an evaluation of job '", id, "' is under way"));
+      }
+    }
+    jobs_.erase(id);
+  }
+  events_.Remove(id);
+  deps_.recorder.Forget(id);
+  deps_.metrics.Remove(id);
+  INNERLOOP_RETURN_IF_ERROR(deps_.state.DeleteJob(id));
+  return deps_.checkpoints.DeleteJob(id);
+}
+
+absl::StatusOr<v1::Job> CoordinatorImpl::Adopt(Checkpoint checkpoint) {
+  const v1::CheckpointMetadata& metadata = checkpoint.metadata;
+  v1::Job row;
+  row.set_id(metadata.job_id());
+  row.set_state(v1::JOB_STATE_SUCCEEDED);
+  *row.mutable_spec() = metadata.spec();
+  row.set_iteration(metadata.iteration());
+  row.set_training_seconds(metadata.training_seconds());
+  row.set_fingerprint(metadata.fingerprint());
+  row.set_parameters(static_cast<uint64_t>(checkpoint.layout.scalars()));
+  row.set_skipped_iterations(metadata.iteration() - metadata.optimizer_steps());
+  *row.mutable_submitted() = google::protobuf::util::TimeUtil::NanosecondsToTimestamp(
+      absl::ToUnixNanos(deps_.clock.Now()));
+  *row.mutable_ended() = row.submitted();
+  INNERLOOP_ASSIGN_OR_RETURN(const std::vector<v1::CheckpointInfo> infos,
+                             deps_.checkpoints.List(row.id()));
+  if (!infos.empty()) {
+    *row.mutable_last_checkpoint() = infos.back();
+  }
+  absl::MutexLock submit_lock(&submit_mu_);
+  INNERLOOP_RETURN_IF_ERROR(deps_.state.InsertJob(row, ""));
+  events_.SetEnded(row.id(), true);
+  absl::MutexLock lock(&mu_);
+  jobs_[row.id()].row = row;
+  return row;
+}
+
+uint64_t CoordinatorImpl::AwaitEvents(const std::string& id, uint64_t seen,
+                                      absl::Duration timeout) {
+  return events_.Await(id, seen, timeout);
+}
+
+bool CoordinatorImpl::Uses(const std::string& data_set_sha256) {
+  absl::MutexLock lock(&mu_);
+  const auto uses = [&](const v1::JobSpec& spec) {
+    return spec.tasks().episodes().dataset_sha256() == data_set_sha256;
+  };
+  return std::any_of(running_.begin(), running_.end(),
+                     [&](const auto& runner) { return uses(runner->spec()); }) ||
+         std::any_of(requested_.begin(), requested_.end(), [&](const Requested& requested) {
+           return uses(requested.run->description().spec());
+         });
+}
+
+// ---- evaluations
+
+void CoordinatorImpl::Evaluate(const v1::EvaluateRequest& request,
+                               std::function<void(absl::StatusOr<v1::Evaluation>)> done) {
+  absl::StatusOr<std::shared_ptr<EvaluationRun>> run = PrepareEvaluation(request, done);
+  if (!run.ok()) {
+    done(run.status());
+    return;
+  }
+  absl::MutexLock lock(&mu_);
+  if (stopping_) {
+    callbacks_.push_back([done = std::move(done)] { done(Stopping()); });
+  } else {
+    dispatcher_.AddLane(*run);
+    requested_.push_back({*std::move(run), std::nullopt});
+  }
+  Pump();
+}
+
+absl::StatusOr<std::shared_ptr<EvaluationRun>> CoordinatorImpl::PrepareEvaluation(
+    const v1::EvaluateRequest& request, std::function<void(absl::StatusOr<v1::Evaluation>)> done) {
+  double weight = 1;
+  {
+    absl::MutexLock lock(&mu_);
+    INNERLOOP_ASSIGN_OR_RETURN(const Entry* entry, Find(JobOfReference(request.checkpoint())));
+    weight = (entry->runner != nullptr ? entry->runner->spec() : entry->row.spec()).weight();
+  }
+  std::vector<std::string> damaged;
+  INNERLOOP_ASSIGN_OR_RETURN(Checkpoint checkpoint,
+                             deps_.checkpoints.Read(request.checkpoint(), &damaged));
+  EvaluationRun::Setup setup;
+  setup.spec = checkpoint.metadata.spec();
+  INNERLOOP_ASSIGN_OR_RETURN(const std::optional<v1::DataSetDescription> data_set,
+                             FindDataSet(setup.spec, deps_.data_sets));
+  v1::EvaluationProtocol protocol = setup.spec.evaluation().final();
+  protocol.MergeFrom(request.protocol());
+  INNERLOOP_ASSIGN_OR_RETURN(
+      *setup.evaluation.mutable_protocol(),
+      ResolveProtocol(setup.spec, protocol, v1::SPLIT_TEST, /*default_episodes=*/1000, "protocol"));
+  setup.evaluation.set_job_id(checkpoint.metadata.job_id());
+  setup.evaluation.set_iteration(checkpoint.metadata.iteration());
+  setup.data_set = data_set.has_value() ? &*data_set : nullptr;
+  setup.parameters = Encode(checkpoint.metadata.iteration(), std::move(checkpoint.parameters));
+  setup.weight = weight;
+  return std::make_shared<EvaluationRun>(
+      std::move(setup),
+      [this, done = std::move(done)](EvaluationRun& run, absl::StatusOr<v1::Evaluation> result)
+          ABSL_NO_THREAD_SAFETY_ANALYSIS {
+            if (result.ok()) {
+              deps_.recorder.AddEvaluation(result->job_id(), *result);
+            }
+            RemoveEvaluation(run);
+            callbacks_.push_back(
+                [done, result = std::move(result)]() mutable { done(std::move(result)); });
+            requested_.erase(
+                std::find_if(requested_.begin(), requested_.end(),
+                             [&](const Requested& other) { return other.run.get() == &run; }));
+          });
+}
+
+}  // namespace innerloop::server

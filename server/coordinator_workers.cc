@@ -1,0 +1,130 @@
+// What worker streams call.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/coordinator_impl.h"
+#include "spdlog/spdlog.h"
+
+namespace innerloop::server {
+namespace {
+
+constexpr uint32_t kProtocolVersion = 1;
+constexpr uint32_t kMostSlots = 1024;
+constexpr size_t kMostName = 200;
+
+absl::Status CheckHello(const v1::Hello& hello) {
+  if (hello.protocol_version() != kProtocolVersion) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the worker speaks version ", hello.protocol_version(),
+                     " of the protocol, the coordinator ", kProtocolVersion));
+  }
+  if (hello.slots() < 1 || hello.slots() > kMostSlots) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("slots is ", hello.slots(), "; 1..", kMostSlots, " can be"));
+  }
+  if (hello.name().size() > kMostName || hello.version().size() > kMostName ||
+      hello.metrics_address().size() > kMostName) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("name, version or metrics_address is longer than ", kMostName, " characters"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> CoordinatorImpl::Connect(const v1::Hello& hello,
+                                                     std::shared_ptr<WorkerLink> link) {
+  if (absl::Status status = CheckHello(hello); !status.ok()) {
+    return status;
+  }
+  absl::MutexLock lock(&mu_);
+  if (stopping_) {
+    return absl::UnavailableError("the coordinator is stopping");
+  }
+  Worker& worker = registry_.Add(hello, std::move(link), Now(), deps_.clock.Now());
+  spdlog::info("worker {} ('{}') connected with {} slots, fingerprint {}", worker.id, hello.name(),
+               worker.slots, worker.fingerprint);
+  v1::Instruction welcome;
+  welcome.mutable_welcome()->set_worker_id(worker.id);
+  // Two of three may be late before it counts as lost.
+  welcome.mutable_welcome()->set_heartbeat_seconds(absl::ToDoubleSeconds(options_.worker_timeout) /
+                                                   4);
+  dispatcher_.Send(worker, welcome);
+  const std::string id = worker.id;
+  Pump();
+  return id;
+}
+
+void CoordinatorImpl::Disconnect(const std::string& worker_id) {
+  absl::MutexLock lock(&mu_);
+  if (registry_.Find(worker_id) != nullptr) {
+    spdlog::info("worker {} disconnected", worker_id);
+  }
+  dispatcher_.OnGone(worker_id, Now());
+  Pump();
+}
+
+void CoordinatorImpl::OnAlive(const std::string& worker_id) {
+  absl::MutexLock lock(&mu_);
+  if (Worker* worker = registry_.Find(worker_id); worker != nullptr) {
+    worker->last_heard = Now();
+  }
+}
+
+void CoordinatorImpl::OnReport(const std::string& worker_id, const v1::Report& report) {
+  absl::MutexLock lock(&mu_);
+  Worker* worker = registry_.Find(worker_id);
+  if (worker == nullptr) {
+    return;
+  }
+  worker->last_heard = Now();
+  switch (report.kind_case()) {
+    case v1::Report::kResult:
+      if (dispatcher_.OnResult(*worker, report.result(), Now())) {
+        return;  // its buffer comes next, and then its slot gets what follows from it
+      }
+      break;
+    case v1::Report::kFailed:
+      dispatcher_.OnFailed(*worker, report.failed());
+      break;
+    case v1::Report::kReturned:
+      dispatcher_.OnReturned(*worker, report.returned().work_id());
+      break;
+    case v1::Report::kDraining:
+      worker->draining = true;
+      break;
+    case v1::Report::kDeclined:
+      dispatcher_.OnDeclined(*worker, report.declined());
+      break;
+    case v1::Report::kHeartbeat:
+    case v1::Report::kHello:
+    case v1::Report::kFrame:
+    case v1::Report::KIND_NOT_SET:
+      return;
+  }
+  Pump();
+}
+
+bool CoordinatorImpl::WantsBuffer(const std::string& worker_id, uint64_t work_id, uint64_t bytes) {
+  absl::MutexLock lock(&mu_);
+  Worker* worker = registry_.Find(worker_id);
+  return worker != nullptr && dispatcher_.WantsBuffer(*worker, work_id, bytes);
+}
+
+void CoordinatorImpl::OnBuffer(const std::string& worker_id, uint64_t transfer, FlatBuffer buffer) {
+  absl::MutexLock lock(&mu_);
+  Worker* worker = registry_.Find(worker_id);
+  if (worker == nullptr) {
+    return;
+  }
+  worker->last_heard = Now();
+  dispatcher_.OnBuffer(*worker, transfer, std::move(buffer), Now());
+  Pump();
+}
+
+std::vector<v1::WorkerInfo> CoordinatorImpl::Workers() {
+  absl::MutexLock lock(&mu_);
+  return registry_.List();
+}
+
+}  // namespace innerloop::server

@@ -1,0 +1,82 @@
+#include "server/jobs/evaluation_run.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/job/job_spec.h"
+#include "server/iteration/measures.h"
+
+namespace innerloop::server {
+namespace {
+
+// Few enough that a part beside a training does not hold a slot for long.
+constexpr uint64_t kEpisodesPerPart = 25;
+
+}  // namespace
+
+std::string EvaluationWireId(const std::string& job_id) { return absl::StrCat(job_id, "@eval"); }
+
+EvaluationRun::EvaluationRun(Setup setup, Done done)
+    : Lane(absl::Seconds(setup.spec.limits().shard_timeout_seconds())),
+      evaluation_(std::move(setup.evaluation)),
+      parameters_(std::move(setup.parameters)),
+      fingerprint_(std::move(setup.fingerprint)),
+      weight_(setup.weight),
+      done_(std::move(done)) {
+  description_.set_job_id(EvaluationWireId(evaluation_.job_id()));
+  *description_.mutable_spec() = std::move(setup.spec);
+  if (setup.data_set != nullptr) {
+    *description_.mutable_data_set() = *setup.data_set;
+  }
+  const uint64_t parts = PartCount(evaluation_.protocol().episodes(), kEpisodesPerPart);
+  parts_.resize(parts);
+  board().Reset(parts);
+}
+
+void EvaluationRun::FillItem(size_t part, v1::WorkItem& item) const {
+  v1::EvaluationShard& shard = *item.mutable_evaluation();
+  const TaskRange range = Part(evaluation_.protocol().episodes(), kEpisodesPerPart, part);
+  shard.set_version(parameters_.version);
+  *shard.mutable_protocol() = evaluation_.protocol();
+  shard.set_first_episode(range.first);
+  shard.set_last_episode(range.last);
+}
+
+uint64_t EvaluationRun::Tasks(size_t part) const {
+  const TaskRange range = Part(evaluation_.protocol().episodes(), kEpisodesPerPart, part);
+  return range.last - range.first;
+}
+
+std::string EvaluationRun::Name(size_t part) const {
+  const TaskRange range = Part(evaluation_.protocol().episodes(), kEpisodesPerPart, part);
+  return absl::StrCat("part ", part, " of the evaluation of version ", parameters_.version,
+                      " (episodes ", range.first, "..", range.last - 1, ")");
+}
+
+absl::Status EvaluationRun::Check(size_t part, const v1::ResultBegin& result) const {
+  if (result.bytes() != 0) {
+    return absl::InternalError(absl::StrCat("an evaluation's result has a buffer of ",
+                                            result.bytes(), " bytes; none was asked for"));
+  }
+  const absl::Status sums = CheckSums(result.evaluation(), Tasks(part), evaluation_.protocol());
+  return sums.ok() ? sums : absl::InternalError(sums.message());
+}
+
+void EvaluationRun::OnResult(size_t part, const v1::ResultBegin& result,
+                             const std::string& /*fingerprint*/, FlatBuffer /*buffer*/) {
+  parts_[part] = result.evaluation();
+  if (!board().complete()) {
+    return;
+  }
+  v1::Evaluation evaluation = evaluation_;
+  FillSteps(parts_, evaluation);
+  End(std::move(evaluation));
+}
+
+void EvaluationRun::End(absl::StatusOr<v1::Evaluation> result) {
+  if (const Done done = std::exchange(done_, nullptr); done != nullptr) {
+    done(*this, std::move(result));
+  }
+}
+
+}  // namespace innerloop::server

@@ -1,0 +1,29 @@
+#include "server/jobs/fair_share.h"
+
+#include <algorithm>
+
+namespace innerloop::server {
+namespace {
+
+// Synchronous jobs have nothing to give out while they wait for their last shard; what they miss
+// then is made up for within this window.
+constexpr double kMostCredit = 1.0;
+
+}  // namespace
+
+double FairShare::Position(double now) const { return std::max(used_, now - kMostCredit); }
+
+double FairShare::Charge(double now, double weight) {
+  const double charged = estimate_ / weight;
+  used_ = Position(now) + charged;
+  return charged;
+}
+
+void FairShare::Settle(double charged, double seconds, double weight) {
+  // A worker's word, within reason.
+  const double took = std::clamp(seconds, 1e-6, 3600.0);
+  used_ += took / weight - charged;
+  estimate_ += 0.2 * (took - estimate_);
+}
+
+}  // namespace innerloop::server

@@ -1,0 +1,132 @@
+#include "server/jobs/job_loader.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/job/job_spec.h"
+#include "core/support/status_macros.h"
+
+namespace innerloop::server {
+namespace {
+
+double GoodnessOf(const v1::CheckpointMetadata& metadata) {
+  return metadata.has_validation_accuracy() ? metadata.validation_accuracy()
+                                            : -metadata.validation_loss();
+}
+
+}  // namespace
+
+std::string JobOfReference(const std::string& reference) {
+  return reference.substr(0, reference.find('@'));
+}
+
+absl::StatusOr<std::optional<v1::DataSetDescription>> FindDataSet(const v1::JobSpec& spec,
+                                                                  DataSetStore& data_sets) {
+  const std::optional<std::string> name = DataSetOf(spec);
+  if (!name.has_value()) {
+    return std::optional<v1::DataSetDescription>();
+  }
+  INNERLOOP_ASSIGN_OR_RETURN(v1::DataSetDescription found,
+                             data_sets.Find(spec.tasks().episodes().dataset_sha256()));
+  return std::optional<v1::DataSetDescription>(std::move(found));
+}
+
+absl::StatusOr<Submission> Prepare(const v1::JobSpec& spec, DataSetStore& data_sets,
+                                   CheckpointStore& checkpoints) {
+  Submission result;
+  v1::JobSpec wanted = spec;
+  if (const std::optional<std::string> name = DataSetOf(spec); name.has_value()) {
+    // What is wrong with the specification itself is said first.
+    INNERLOOP_RETURN_IF_ERROR(ResolveJobSpec(spec, nullptr).status());
+    INNERLOOP_ASSIGN_OR_RETURN(v1::DataSetDescription found, data_sets.Find(*name));
+    const std::string& sha256 = spec.tasks().episodes().dataset_sha256();
+    if (!sha256.empty() && sha256 != found.sha256()) {
+      return absl::InvalidArgumentError(absl::StrCat("tasks.episodes.dataset_sha256 is ", sha256,
+                                                     "; the data set '", *name, "' here has ",
+                                                     found.sha256()));
+    }
+    wanted.mutable_tasks()->mutable_episodes()->set_dataset_sha256(found.sha256());
+    result.data_set = std::move(found);
+  }
+  INNERLOOP_ASSIGN_OR_RETURN(
+      result.spec,
+      ResolveJobSpec(wanted, result.data_set.has_value() ? &*result.data_set : nullptr));
+  if (!result.spec.init_from().empty()) {
+    std::vector<std::string> damaged;
+    INNERLOOP_ASSIGN_OR_RETURN(Checkpoint from,
+                               checkpoints.Read(result.spec.init_from(), &damaged));
+    // "The last" must stay the same one when the job is taken up again.
+    result.spec.set_init_from(
+        absl::StrCat(JobOfReference(result.spec.init_from()), "@", from.metadata.iteration()));
+    result.init_from = std::move(from);
+  }
+  return result;
+}
+
+absl::StatusOr<std::optional<JobRunner::Past>> LoadPast(v1::Job& row, StateStore& state,
+                                                        CheckpointStore& checkpoints) {
+  std::vector<std::string> damaged;
+  absl::StatusOr<Checkpoint> read = checkpoints.Read(row.id(), &damaged);
+  row.clear_warnings();
+  for (std::string& line : damaged) {
+    row.add_warnings(std::move(line));
+  }
+  if (!read.ok() && !absl::IsNotFound(read.status()) && !absl::IsDataLoss(read.status())) {
+    return read.status();
+  }
+  const uint64_t version = read.ok() ? read->metadata.iteration() : 0;
+  INNERLOOP_RETURN_IF_ERROR(state.TruncateHistory(row.id(), version));
+  row.clear_last_periodic();
+  row.clear_meta_loss();
+  row.clear_meta_accuracy();
+  if (!read.ok()) {
+    row.clear_last_checkpoint();
+    row.clear_best_checkpoint();
+    return std::optional<JobRunner::Past>();
+  }
+
+  JobRunner::Past past;
+  past.checkpoint = *std::move(read);
+  INNERLOOP_ASSIGN_OR_RETURN(std::vector<v1::Evaluation> evaluations,
+                             state.Evaluations(row.id(), 0));
+  for (v1::Evaluation& evaluation : evaluations) {
+    if (evaluation.periodic()) {
+      past.evaluated = past.evaluated || evaluation.iteration() == version;
+      *row.mutable_last_periodic() = std::move(evaluation);
+    } else if (evaluation.final() && evaluation.iteration() == version &&
+               row.spec().iterations() == version) {
+      past.final = std::move(evaluation);
+    }
+  }
+  const uint64_t remembered =
+      std::min<uint64_t>(version, row.spec().non_finite().max_consecutive());
+  INNERLOOP_ASSIGN_OR_RETURN(std::vector<v1::IterationRecord> history,
+                             state.History(row.id(), version - remembered, remembered));
+  for (const v1::IterationRecord& record : history) {
+    past.skipped_in_a_row = record.skipped() ? past.skipped_in_a_row + 1 : 0;
+    row.set_meta_loss(record.meta_loss());
+    if (record.has_meta_accuracy()) {
+      row.set_meta_accuracy(record.meta_accuracy());
+    }
+  }
+  INNERLOOP_ASSIGN_OR_RETURN(std::vector<v1::CheckpointInfo> infos, checkpoints.List(row.id()));
+  row.clear_best_checkpoint();
+  for (v1::CheckpointInfo& info : infos) {
+    if (info.best()) {
+      std::vector<std::string> ignored;
+      if (absl::StatusOr<Checkpoint> best =
+              checkpoints.Read(absl::StrCat(row.id(), "@best"), &ignored);
+          best.ok()) {
+        past.best = GoodnessOf(best->metadata);
+        *row.mutable_best_checkpoint() = info;
+      }
+    }
+    if (info.iteration() == version) {
+      *row.mutable_last_checkpoint() = std::move(info);
+    }
+  }
+  return std::optional<JobRunner::Past>(std::move(past));
+}
+
+}  // namespace innerloop::server

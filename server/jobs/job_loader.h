@@ -1,0 +1,42 @@
+// What jobs begin with: from a request, or from what is stored.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "innerloop/v1/training.pb.h"
+#include "server/jobs/job_runner.h"
+#include "server/storage/checkpoint_store.h"
+#include "server/storage/data_set_store.h"
+#include "server/storage/state_store.h"
+
+namespace innerloop::server {
+
+// A checked specification with what it refers to.
+struct Submission {
+  v1::JobSpec spec;
+  std::optional<v1::DataSetDescription> data_set;
+  // Of spec.init_from.
+  std::optional<Checkpoint> init_from;
+};
+
+// Resolves a user's specification against the stored data sets and checkpoints. Blocks on files.
+// INVALID_ARGUMENT, NOT_FOUND or DATA_LOSS.
+absl::StatusOr<Submission> Prepare(const v1::JobSpec& spec, DataSetStore& data_sets,
+                                   CheckpointStore& checkpoints);
+
+// The data set of a resolved job; nullopt for generated tasks. NOT_FOUND when it was removed.
+absl::StatusOr<std::optional<v1::DataSetDescription>> FindDataSet(const v1::JobSpec& spec,
+                                                                  DataSetStore& data_sets);
+
+// What a stored job goes on from: its newest good checkpoint, after the history beyond it was
+// forgotten. nullopt: from its beginning. Damaged checkpoints are added to the row's warnings.
+// Blocks on files.
+absl::StatusOr<std::optional<JobRunner::Past>> LoadPast(v1::Job& row, StateStore& state,
+                                                        CheckpointStore& checkpoints);
+
+// "JOB" of "JOB", "JOB@ITERATION" or "JOB@best".
+std::string JobOfReference(const std::string& reference);
+
+}  // namespace innerloop::server

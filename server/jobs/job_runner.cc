@@ -1,0 +1,439 @@
+#include "server/jobs/job_runner.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/job/job_spec.h"
+#include "server/iteration/measures.h"
+#include "spdlog/spdlog.h"
+
+namespace innerloop::server {
+
+JobRunner::JobRunner(v1::Job row, std::optional<v1::DataSetDescription> data_set,
+                     Environment environment)
+    : Lane(absl::Seconds(row.spec().limits().shard_timeout_seconds())),
+      environment_(std::move(environment)),
+      data_set_(std::move(data_set)),
+      job_(std::move(row)),
+      machine_(job_.state()),
+      plan_(job_.spec().checkpoint()) {
+  description_.set_job_id(job_.id());
+  *description_.mutable_spec() = job_.spec();
+  if (data_set_.has_value()) {
+    *description_.mutable_data_set() = *data_set_;
+  }
+}
+
+void JobRunner::Start(std::optional<Checkpoint> init_from) {
+  init_from_ = std::move(init_from);
+  if (state() != v1::JOB_STATE_PAUSED) {
+    machine_ = JobMachine(v1::JOB_STATE_QUEUED);
+    board().Reset(1);
+  }
+  job_.set_iteration(0);
+  job_.set_training_seconds(0);
+  job_.set_skipped_iterations(0);
+}
+
+void JobRunner::Restore(Past past) {
+  if (state() != v1::JOB_STATE_PAUSED) {
+    machine_ = JobMachine(v1::JOB_STATE_RUNNING);
+  }
+  const v1::CheckpointMetadata& metadata = past.checkpoint.metadata;
+  job_.set_iteration(metadata.iteration());
+  job_.set_training_seconds(metadata.training_seconds());
+  job_.set_skipped_iterations(metadata.iteration() - metadata.optimizer_steps());
+  job_.set_fingerprint(metadata.fingerprint());
+  job_.clear_final();
+  if (past.final.has_value()) {
+    *job_.mutable_final() = *past.final;
+  }
+  if (past.best.has_value()) {
+    plan_.SetBest(*past.best);
+  }
+  skipped_in_a_row_ = past.skipped_in_a_row;
+  plan_.Start(version(), job_.training_seconds(), /*stored=*/true);
+  float_.start = std::move(past.checkpoint);
+  past_ = std::move(past);
+}
+
+v1::Job JobRunner::Row() const {
+  v1::Job row = job_;
+  row.set_state(state());
+  if (!checkpoint_warning_.empty()) {
+    row.add_warnings(checkpoint_warning_);
+  }
+  if (state() == v1::JOB_STATE_RUNNING && !pace_.empty()) {
+    const double seconds =
+        absl::ToDoubleSeconds(environment_.clock.Monotonic() - pace_.front().first);
+    if (seconds > 0) {
+      row.set_iterations_per_second(static_cast<double>(version() - pace_.front().second) /
+                                    seconds);
+    }
+  }
+  return row;
+}
+
+// ---- users' wishes
+
+absl::Status JobRunner::Pause() {
+  if (ending_) {
+    return absl::FailedPreconditionError("the job is ending");
+  }
+  if (absl::Status status = machine_.Apply(JobEvent::kPause, initialised()); !status.ok()) {
+    return status;
+  }
+  if (!initialised() && !float_busy_ && board().untouched()) {
+    board().Clear();
+  } else if (iterating_ && board().untouched()) {
+    GiveUpIteration();
+  }
+  StoreRow();
+  Advance();
+  return absl::OkStatus();
+}
+
+absl::Status JobRunner::Resume() {
+  if (absl::Status status = machine_.Apply(JobEvent::kResume, initialised()); !status.ok()) {
+    return status;
+  }
+  if (!initialised() && board().size() == 0 && !float_busy_ && float_.empty()) {
+    board().Reset(1);
+  }
+  StoreRow();
+  Advance();
+  return absl::OkStatus();
+}
+
+absl::Status JobRunner::Extend(uint64_t iterations) {
+  if (absl::Status status = machine_.Apply(JobEvent::kExtend, initialised()); !status.ok()) {
+    return status;
+  }
+  if (iterations < spec().iterations()) {
+    return absl::InvalidArgumentError(absl::StrCat("iterations is ", iterations, "; the job has ",
+                                                   spec().iterations(),
+                                                   " already, and can only be extended"));
+  }
+  job_.mutable_spec()->set_iterations(iterations);
+  StoreRow();
+  return absl::OkStatus();
+}
+
+void JobRunner::Cancel() {
+  if (!ending_ && machine_.Apply(JobEvent::kCancel, initialised()).ok()) {
+    End(v1::JOB_STATE_CANCELLED);
+  }
+}
+
+void JobRunner::Fail(const absl::Status& status) {
+  if (ending_) {
+    return;
+  }
+  spdlog::error("job {} failed: {}", id(), std::string(status.message()));
+  job_.set_failure_code(status.raw_code());
+  job_.set_failure_message(std::string(status.message()));
+  End(v1::JOB_STATE_FAILED);
+}
+
+void JobRunner::Suspend() {
+  suspended_ = true;
+  if (iterating_ && board().untouched()) {
+    GiveUpIteration();
+  }
+  Advance();
+}
+
+bool JobRunner::Settled() const {
+  if (ended() || (!initialised() && !float_busy_ && float_.empty())) {
+    return true;
+  }
+  return !ending_ && !iterating_ && !float_busy_ && float_.empty() && plan_.idle() &&
+         (plan_.Has(version()) || retry_checkpoint_at_.has_value());
+}
+
+void JobRunner::Hurry() {
+  suspended_ = true;
+  if (iterating_ && !float_.step && !float_busy_) {
+    GiveUpIteration();
+  }
+  plan_.GiveUpEvaluations();
+  for (const std::shared_ptr<EvaluationRun>& run :
+       std::vector<std::shared_ptr<EvaluationRun>>(runs_)) {
+    run->Abort(absl::UnavailableError("the coordinator is stopping"));
+  }
+  WriteNext();
+  Advance();
+}
+
+// ---- float work
+
+FloatWork JobRunner::TakeFloatWork() {
+  float_busy_ = true;
+  float_.iterations = spec().iterations();
+  return std::exchange(float_, FloatWork());
+}
+
+void JobRunner::Apply(FloatResult result) {
+  float_busy_ = false;
+  if (ending_) {
+    return;
+  }
+  if (result.started.has_value()) {
+    OnStarted(*std::move(result.started));
+  }
+  if (result.held.has_value()) {
+    Label(*result.held);
+    plan_.Hold(*std::move(result.held));
+    StartEvaluation(spec().evaluation().periodic(), /*final=*/false);
+  }
+  if (result.offered.has_value()) {
+    Label(*result.offered);
+    plan_.Offer(*std::move(result.offered));
+    WriteNext();
+  }
+  if (result.step.has_value()) {
+    OnStep(*result.step);
+  }
+}
+
+void JobRunner::OnStarted(absl::StatusOr<std::unique_ptr<OuterLoop>> outer) {
+  if (!outer.ok()) {
+    Fail(outer.status());
+    return;
+  }
+  outer_ = *std::move(outer);
+  current_ = outer_->parameters();
+  buffer_bytes_ = static_cast<uint64_t>(outer_->layout().flat_size()) * sizeof(float);
+  job_.set_parameters(static_cast<uint64_t>(outer_->layout().scalars()));
+  if (past_.has_value()) {
+    const uint64_t every = spec().evaluation().every();
+    if (every > 0 && version() > 0 && version() % every == 0 && !past_->evaluated) {
+      BeginPeriodicEvaluation();
+    }
+    past_.reset();
+  } else {
+    machine_.Apply(JobEvent::kInitialised, /*initialised=*/true).IgnoreError();
+    plan_.Start(0, 0, /*stored=*/false);
+    if (!spec().init_from().empty()) {
+      // The checkpoint that it began from may be gone after a restart.
+      ForceCheckpoint();
+    }
+  }
+  StoreRow();
+  environment_.host.Changed(*this);
+  Advance();
+}
+
+void JobRunner::OnStep(const StepOutcome& outcome) {
+  const absl::Duration now = environment_.clock.Monotonic();
+  const uint64_t iteration = version();
+  iterating_ = false;
+  current_ = outcome.parameters;
+  job_.set_iteration(iteration + 1);
+  job_.set_training_seconds(job_.training_seconds() +
+                            absl::ToDoubleSeconds(now - counted_from_.value_or(now)));
+  counted_from_ = now;
+
+  v1::IterationRecord record;
+  record.set_iteration(iteration);
+  FillMeans(parts_, record);
+  record.set_update_norm(outcome.update_norm);
+  record.set_learning_rate(outcome.learning_rate);
+  record.set_seconds(job_.training_seconds());
+  record.set_skipped(!outcome.finite);
+  job_.set_meta_loss(record.meta_loss());
+  if (record.has_meta_accuracy()) {
+    job_.set_meta_accuracy(record.meta_accuracy());
+  }
+  environment_.metrics->OnPhase(Phase::kReduce, outcome.reduce_time);
+  environment_.metrics->OnPhase(Phase::kOuterStep, outcome.step_time);
+  environment_.metrics->OnPhase(Phase::kTotal, now - iteration_began_);
+  environment_.metrics->OnIteration(record);
+  environment_.recorder.AddIteration(id(), std::move(record));
+  if (outcome.finite) {
+    skipped_in_a_row_ = 0;
+  } else if (!SkipNonFinite(iteration)) {
+    return;
+  }
+  TakeWhatIsDue();
+  Advance();
+}
+
+bool JobRunner::SkipNonFinite(uint64_t iteration) {
+  const v1::NonFinitePolicy& policy = spec().non_finite();
+  if (policy.action() != v1::NonFinitePolicy::ACTION_SKIP) {
+    Fail(absl::OutOfRangeError(
+        absl::StrCat("the update of iteration ", iteration, " holds an infinity or a NaN")));
+    return false;
+  }
+  job_.set_skipped_iterations(job_.skipped_iterations() + 1);
+  if (++skipped_in_a_row_ >= policy.max_consecutive()) {
+    Fail(absl::OutOfRangeError(absl::StrCat("the updates of ", skipped_in_a_row_,
+                                            " iterations in a row, up to iteration ", iteration,
+                                            ", hold infinities or NaNs")));
+    return false;
+  }
+  return true;
+}
+
+// ---- iterations
+
+void JobRunner::TakeWhatIsDue() {
+  if (plan_.Due(version(), job_.training_seconds())) {
+    plan_.Taken(version(), job_.training_seconds());
+    float_.capture_offered = true;
+  }
+  const uint64_t every = spec().evaluation().every();
+  if (every > 0 && version() % every == 0) {
+    BeginPeriodicEvaluation();
+  }
+}
+
+void JobRunner::Advance() {
+  if (!initialised() || iterating_ || ending_ || ended()) {
+    return;
+  }
+  if (state() == v1::JOB_STATE_PAUSED || suspended_) {
+    counted_from_.reset();
+    pace_.clear();
+    ForceCheckpoint();
+    return;
+  }
+  if (state() == v1::JOB_STATE_RUNNING && version() >= spec().iterations()) {
+    machine_.Apply(JobEvent::kIterationsDone, /*initialised=*/true).IgnoreError();
+    counted_from_.reset();
+    if (!spec().evaluation().skip_final() && !job_.has_final()) {
+      StartEvaluation(spec().evaluation().final(), /*final=*/true);
+    }
+    StoreRow();
+    environment_.host.Changed(*this);
+  }
+  if (state() == v1::JOB_STATE_FINISHING) {
+    ForceCheckpoint();
+    FinishIfDone();
+    return;
+  }
+  // Evaluations pin their parameters: were they slower than the training, they would pile up.
+  if (plan_.evaluations() < 2) {
+    BeginIteration();
+  }
+}
+
+void JobRunner::BeginIteration() {
+  iterating_ = true;
+  iteration_began_ = environment_.clock.Monotonic();
+  if (!counted_from_.has_value()) {
+    counted_from_ = iteration_began_;
+  }
+  if (pace_.empty()) {
+    pace_.emplace_back(iteration_began_, version());
+  }
+  const size_t shards = ShardCount(spec());
+  board().Reset(shards);
+  parts_.resize(shards);
+  float_.begin = shards;
+}
+
+void JobRunner::GiveUpIteration() {
+  environment_.host.DropItems(*this);
+  board().Clear();
+  iterating_ = false;
+  float_.begin = 0;
+  float_.add.clear();
+}
+
+void JobRunner::FillItem(size_t shard, v1::WorkItem& item) const {
+  if (!initialised()) {
+    item.mutable_initialise()->set_max_parameters(environment_.max_parameters);
+    return;
+  }
+  const TaskRange tasks = ShardTasks(spec(), shard);
+  v1::Shard& work = *item.mutable_shard();
+  work.set_iteration(version());
+  work.set_version(version());
+  work.set_first_task(tasks.first);
+  work.set_last_task(tasks.last);
+  work.set_detailed(version() % 16 == 0);
+}
+
+uint64_t JobRunner::Tasks(size_t shard) const {
+  if (!initialised()) {
+    return 0;
+  }
+  const TaskRange tasks = ShardTasks(spec(), shard);
+  return tasks.last - tasks.first;
+}
+
+std::string JobRunner::Name(size_t shard) const {
+  if (!initialised()) {
+    return "the initialisation";
+  }
+  const TaskRange tasks = ShardTasks(spec(), shard);
+  return absl::StrCat("shard ", shard, " of iteration ", version(), " (tasks ", tasks.first, "..",
+                      tasks.last - 1, ")");
+}
+
+absl::Status JobRunner::Check(size_t shard, const v1::ResultBegin& result) const {
+  uint64_t bytes = buffer_bytes_;
+  if (!initialised()) {
+    const absl::StatusOr<Layout> layout =
+        Layout::Create(result.layout(), environment_.max_parameters);
+    if (!layout.ok()) {
+      return layout.status();
+    }
+    bytes = static_cast<uint64_t>(layout->flat_size()) * sizeof(float);
+  } else if (result.metrics().tasks() != Tasks(shard)) {
+    return absl::InternalError(absl::StrCat("the result is of ", result.metrics().tasks(),
+                                            " tasks; the shard has ", Tasks(shard)));
+  }
+  if (result.bytes() != bytes || bytes == 0) {
+    return absl::InternalError(absl::StrCat("the result has ", result.bytes(),
+                                            " bytes; the meta-parameters take ", bytes));
+  }
+  return absl::OkStatus();
+}
+
+void JobRunner::OnResult(size_t shard, const v1::ResultBegin& result,
+                         const std::string& fingerprint, FlatBuffer buffer) {
+  if (ending_) {
+    return;
+  }
+  if (!initialised()) {
+    OnInitialised(result, fingerprint, std::move(buffer));
+    return;
+  }
+  parts_[shard] = result.metrics();
+  float_.add.emplace_back(shard, std::move(buffer));
+  if (board().complete()) {
+    environment_.metrics->OnPhase(Phase::kCompute,
+                                  environment_.clock.Monotonic() - iteration_began_);
+    float_.step = true;
+  }
+}
+
+void JobRunner::OnInitialised(const v1::ResultBegin& result, const std::string& fingerprint,
+                              FlatBuffer buffer) {
+  job_.set_fingerprint(fingerprint);
+  Checkpoint start;
+  start.layout = *Layout::Create(result.layout(), environment_.max_parameters);
+  start.parameters = std::move(buffer);
+  if (init_from_.has_value()) {
+    const std::string difference = start.layout.Difference(init_from_->layout);
+    if (!difference.empty()) {
+      Fail(absl::InvalidArgumentError(
+          absl::StrCat("init_from is '", spec().init_from(),
+                       "', whose parameters differ from the job's: ", difference)));
+      return;
+    }
+    start.parameters = std::move(init_from_->parameters);
+    init_from_.reset();
+  }
+  float_.start = std::move(start);
+}
+
+void JobRunner::OnReissued() {
+  job_.set_shards_reissued(job_.shards_reissued() + 1);
+  environment_.metrics->OnShardReissued();
+}
+
+}  // namespace innerloop::server

@@ -1,0 +1,35 @@
+// The Work service: worker streams, and data sets for workers.
+#pragma once
+
+#include "innerloop/v1/work.grpc.pb.h"
+#include "server/coordinator.h"
+#include "server/metrics/metrics.h"
+#include "server/storage/data_set_store.h"
+
+namespace innerloop::server {
+
+// Connect runs on gRPC's callback threads with raw batches, because parameters must not be copied
+// and reports must be acted upon in the thread that reads them. FetchDataSet blocks on files in a
+// thread of gRPC's synchronous pool. Owned by main, called by gRPC. Thread-safe.
+class WorkService final : public v1::Work::WithRawCallbackMethod_Connect<v1::Work::Service> {
+ public:
+  struct Options {
+    // How long a stream may take to say Hello, and to take what is written to it when it is closed.
+    absl::Duration patience = absl::Seconds(10);
+  };
+  WorkService(Coordinator& coordinator, DataSetStore& data_sets, Metrics& metrics, Options options)
+      : coordinator_(coordinator), data_sets_(data_sets), metrics_(metrics), options_(options) {}
+
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Connect(
+      grpc::CallbackServerContext* context) override;
+  grpc::Status FetchDataSet(grpc::ServerContext* context, const v1::FetchDataSetRequest* request,
+                            grpc::ServerWriter<v1::FileChunk>* writer) override;
+
+ private:
+  Coordinator& coordinator_;
+  DataSetStore& data_sets_;
+  Metrics& metrics_;
+  const Options options_;
+};
+
+}  // namespace innerloop::server
