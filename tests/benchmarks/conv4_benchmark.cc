@@ -1,13 +1,11 @@
 // The second-order meta-gradient of conv4 (64 filters, stride 2, batch norm) on Omniglot's shape:
 // 32 tasks, 5 ways, 1 shot, 1 query, one inner SGD step of 0.4, on one thread. "ChunksOf" is how
 // workers compute it; "OneTaskAtATime" is the usual loop over tasks with LibTorch's own layers.
-#include <memory>
-#include <string>
 #include <vector>
 
 #include "benchmark/benchmark.h"
+#include "core/meta/algorithms/algorithm.h"
 #include "core/meta/models/model.h"
-#include "core/meta/objectives/loss.h"
 #include "core/meta/program.h"
 #include "core/meta/tensors.h"
 
@@ -20,16 +18,57 @@ constexpr int64_t kFilters = 64;
 constexpr int64_t kSize = 28;
 constexpr double kInnerRate = 0.4;
 
-v1::LossSpec CrossEntropy() {
-  v1::LossSpec loss;
-  loss.set_kind(v1::LossSpec::KIND_CROSS_ENTROPY);
-  return loss;
-}
-
 Examples RandomExamples(int64_t tasks) {
   return {at::rand({tasks, kWays, kSize, kSize, 1}), at::arange(kWays).repeat({tasks, 1}),
           Tensor()};
 }
+
+// The job that workers would get.
+v1::JobSpec Job() {
+  v1::JobSpec job;
+  auto& conv4 = *job.mutable_model()->mutable_conv4();
+  conv4.set_filters(kFilters);
+  conv4.set_downsampling(v1::Conv4Model::DOWNSAMPLING_STRIDE);
+  conv4.set_norm(v1::Conv4Model::NORM_BATCH);
+  conv4.set_head(v1::Conv4Model::HEAD_SPATIAL_MEAN);
+  conv4.set_initialisation(v1::INITIALISATION_GLOROT_UNIFORM);
+  job.mutable_loss()->set_kind(v1::LossSpec::KIND_CROSS_ENTROPY);
+  auto& maml = *job.mutable_algorithm()->mutable_maml();
+  maml.set_order(v1::Maml::ORDER_SECOND);
+  maml.set_inner_steps(1);
+  maml.mutable_inner_optimizer()->mutable_sgd()->set_learning_rate(kInnerRate);
+  job.mutable_compute()->set_engine(v1::ComputeSpec::ENGINE_AUTOGRAD);
+  return job;
+}
+
+void ChunksOf(benchmark::State& state) {
+  PrepareComputeThread();
+  torch::manual_seed(1);
+  const int64_t chunk = state.range(0);
+  const auto algorithm = CreateAlgorithm(Job(), {{kSize, kSize, 1}, kWays, true}).value();
+  Tensors theta;
+  for (const MetaParameter& parameter : algorithm->meta_parameters()) {
+    const std::vector<int64_t> shape(parameter.spec.shape().begin(), parameter.spec.shape().end());
+    theta.push_back(
+        DrawInitial(parameter.initialiser, shape, /*seed=*/1, static_cast<uint32_t>(theta.size())));
+  }
+  std::vector<TaskBatch> chunks;
+  for (int64_t first = 0; first < kTasks; first += chunk) {
+    chunks.push_back({.support = RandomExamples(chunk), .query = RandomExamples(chunk)});
+  }
+  for (auto _ : state) {
+    Tensors updates;
+    for (const Tensor& tensor : theta) {
+      updates.push_back(at::zeros_like(tensor));
+    }
+    TaskSums sums;
+    for (const TaskBatch& tasks : chunks) {
+      algorithm->AddUpdates(theta, tasks, /*detailed=*/false, updates, sums);
+    }
+    benchmark::DoNotOptimize(updates);
+  }
+}
+BENCHMARK(ChunksOf)->Arg(8)->Arg(4)->Arg(16)->Unit(benchmark::kMillisecond);
 
 // theta' = theta - rate * gradient with its graph, then the gradient of loss(theta', query).
 template <class Loss>
@@ -43,56 +82,6 @@ Tensors MetaGradient(const Tensors& theta, Loss loss, const Examples& support,
   }
   return torch::autograd::grad({loss(adapted, query)}, theta);
 }
-
-void ChunksOf(benchmark::State& state) {
-  PrepareComputeThread();
-  torch::manual_seed(1);
-  const int64_t chunk = state.range(0);
-  v1::ModelSpec spec;
-  spec.mutable_conv4()->set_filters(kFilters);
-  spec.mutable_conv4()->set_downsampling(v1::Conv4Model::DOWNSAMPLING_STRIDE);
-  spec.mutable_conv4()->set_norm(v1::Conv4Model::NORM_BATCH);
-  spec.mutable_conv4()->set_head(v1::Conv4Model::HEAD_SPATIAL_MEAN);
-  spec.mutable_conv4()->set_initialisation(v1::INITIALISATION_GLOROT_UNIFORM);
-  const auto model = CreateModel(spec, {{kSize, kSize, 1}, kWays, true}).value();
-  Tensors theta;
-  for (const ModelParameter& parameter : model->parameters()) {
-    theta.push_back(DrawInitial(parameter.initialiser, parameter.shape, /*seed=*/1,
-                                static_cast<uint32_t>(theta.size())));
-  }
-  const v1::LossSpec cross_entropy = CrossEntropy();
-  const Examples support = RandomExamples(kTasks);
-  const Examples query = RandomExamples(kTasks);
-  const auto loss = [&](const Tensors& parameters, const Examples& examples) {
-    return TaskLosses(cross_entropy, model->Forward(parameters, examples.inputs, {}), examples)
-        .sum();
-  };
-  const auto part = [chunk](const Examples& all, int64_t first) {
-    return Examples{all.inputs.narrow(0, first, chunk), all.targets.narrow(0, first, chunk),
-                    Tensor()};
-  };
-  for (auto _ : state) {
-    Tensors sums;
-    for (const Tensor& tensor : theta) {
-      sums.push_back(at::zeros_like(tensor));
-    }
-    for (int64_t first = 0; first < kTasks; first += chunk) {
-      Tensors copies;
-      for (const Tensor& tensor : theta) {
-        std::vector<int64_t> shape = tensor.sizes().vec();
-        shape.insert(shape.begin(), chunk);
-        copies.push_back(tensor.expand(shape).contiguous().requires_grad_());
-      }
-      const Tensors gradients =
-          MetaGradient(copies, loss, part(support, first), part(query, first));
-      for (size_t i = 0; i < sums.size(); ++i) {
-        sums[i].add_(gradients[i].sum(0));
-      }
-    }
-    benchmark::DoNotOptimize(sums);
-  }
-}
-BENCHMARK(ChunksOf)->Arg(8)->Arg(4)->Arg(16)->Unit(benchmark::kMillisecond);
 
 void OneTaskAtATime(benchmark::State& state) {
   PrepareComputeThread();
