@@ -146,19 +146,17 @@ class WorkerStream final : public StreamLink::Reactor, private BatchHandler {
           absl::StrCat("a frame of transfer ", transfer, " at ", offset, " with ", size,
                        " bytes does not follow the ", incoming.dropped, " of ", incoming.bytes));
     }
+    // There is no OnFrameDone for what is dropped.
+    incoming.dropped += size;
+    if (incoming.dropped == incoming.bytes) {
+      incoming_.erase(it);
+    }
     return nullptr;
   }
 
   absl::Status OnFrameDone(uint64_t transfer, uint64_t size, uint32_t crc32c) override {
     const auto it = incoming_.find(transfer);
     Incoming& incoming = it->second;
-    if (incoming.wanted == nullptr) {
-      incoming.dropped += size;
-      if (incoming.dropped == incoming.bytes) {
-        incoming_.erase(it);
-      }
-      return absl::OkStatus();
-    }
     INNERLOOP_RETURN_IF_ERROR(incoming.wanted->Commit(size, crc32c));
     if (incoming.wanted->complete()) {
       FlatBuffer buffer = incoming.wanted->Take();
