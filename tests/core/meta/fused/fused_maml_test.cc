@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "core/meta/program.h"
 #include "tests/core/meta/test_jobs.h"
 
 namespace innerloop::meta {
@@ -85,7 +86,10 @@ void ExpectSame(const TaskSums& actual, const TaskSums& expected) {
 
 class FusedMamlTest : public ::testing::Test {
  protected:
-  FusedMamlTest() { torch::manual_seed(3); }
+  FusedMamlTest() {
+    PrepareComputeThread();
+    torch::manual_seed(3);
+  }
 
   TaskBatch Tasks(const TaskShape& shape, torch::ScalarType type = torch::kFloat32) {
     return RandomTasks(shape, /*tasks=*/5, /*support=*/6, /*queries=*/9, type);
