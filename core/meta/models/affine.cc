@@ -1,6 +1,7 @@
 #include "core/meta/models/affine.h"
 
 #include "core/meta/models/initialiser.h"
+#include "core/meta/ops/matrix_product.h"
 
 namespace innerloop::meta {
 
@@ -25,7 +26,7 @@ void AddNorm(const std::string& name, int64_t channels, std::vector<ModelParamet
 }
 
 Tensor Affine(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  return at::baddbmm(bias.unsqueeze(1), x, weight);
+  return MatrixProduct(x, weight) + bias.unsqueeze(1);
 }
 
 }  // namespace innerloop::meta

@@ -5,6 +5,7 @@
 #include "core/meta/models/affine.h"
 #include "core/meta/models/initialiser.h"
 #include "core/meta/ops/batch_norm.h"
+#include "core/meta/ops/matrix_product.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::meta {
@@ -36,7 +37,7 @@ class Mlp final : public Model {
     for (int layer = 0; layer < layers_; ++layer) {
       if (batch_norm_) {
         const double slope = NegativeSlope(activation_);
-        x = BatchNorm(at::bmm(x, parameter[0]), parameter[1], parameter[2],
+        x = BatchNorm(MatrixProduct(x, parameter[0]), parameter[1], parameter[2],
                       {.negative_slope = slope, .statistics_rows = options.statistics_rows});
         x = slope == 1 ? Activate(activation_, x) : x;
         parameter += 3;
