@@ -2,6 +2,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <exception>
 #include <string>
 
 #include <grpcpp/grpcpp.h>
@@ -40,7 +41,7 @@ CLI::Option* AddDuration(CLI::App& app, const std::string& name, absl::Duration&
           [name, &target](const std::string& text) {
             if (!absl::ParseDuration(text, &target) || target <= absl::ZeroDuration()) {
               throw CLI::ValidationError(
-                  name, absl::StrCat("is '", text, "'; it should be a time such as 10s or 5m"));
+                  name, absl::StrCat("'", text, "' is no time; one would be 10s or 5m"));
             }
           },
           help)
@@ -120,9 +121,7 @@ int Serve(const Flags& flags) {
   _exit(0);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int Run(int argc, char** argv) {
   Flags flags;
   CLI::App app(
       "The coordinator of Innerloop: keeps jobs, gives work to workers, takes outer steps.",
@@ -141,4 +140,15 @@ int main(int argc, char** argv) {
   }
   innerloop::SendGrpcLogToOurs();
   return Serve(flags);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return Run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s: %s\n", kProgram, error.what());
+    return kFailed;
+  }
 }

@@ -66,7 +66,7 @@ grpc::Status TrainingService::DownloadCheckpoint(grpc::ServerContext* context,
   if (descriptor < 0) {
     return ToGrpc(absl::ErrnoToStatus(errno, absl::StrCat("cannot open '", *path, "'")));
   }
-  const auto close_it = absl::MakeCleanup([&] { close(descriptor); });
+  const absl::Cleanup close_it = [&] { close(descriptor); };
   const off_t size = lseek(descriptor, 0, SEEK_END);
   if (size < 0 || request->offset() > static_cast<uint64_t>(size)) {
     return ToGrpc(absl::OutOfRangeError(

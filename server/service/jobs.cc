@@ -20,8 +20,8 @@ absl::Status Stopping() { return absl::UnavailableError("the coordinator is stop
 
 }  // namespace
 
-TrainingService::TrainingService(const Options& options, const Parts& parts)
-    : options_(options), parts_(parts) {}
+TrainingService::TrainingService(Options options, const Parts& parts)
+    : options_(std::move(options)), parts_(parts) {}
 
 grpc::Status TrainingService::SubmitJob(grpc::ServerContext* /*context*/,
                                         const v1::SubmitJobRequest* request, v1::Job* response) {

@@ -22,7 +22,7 @@ class TrainingService final : public v1::Training::Service {
     DataSetStore& data_sets;
     Recorder& recorder;
   };
-  TrainingService(const Options& options, const Parts& parts);
+  TrainingService(Options options, const Parts& parts);
 
   // Ends the calls that wait (watches, evaluations) with UNAVAILABLE. Once, before the server shuts
   // down.

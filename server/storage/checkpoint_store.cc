@@ -223,7 +223,7 @@ absl::StatusOr<Checkpoint> CheckpointStore::Read(const std::string& text,
                                                  std::vector<std::string>* damaged) {
   INNERLOOP_ASSIGN_OR_RETURN(const Reference reference, Parse(text));
   const std::string& job_id = reference.job_id;
-  INNERLOOP_ASSIGN_OR_RETURN(const std::vector<std::string> names, Names(job_id));
+  INNERLOOP_ASSIGN_OR_RETURN(std::vector<std::string> names, Names(job_id));
   if (names.empty()) {
     return absl::NotFoundError(absl::StrCat("job '", job_id, "' has no checkpoints"));
   }
@@ -239,9 +239,9 @@ absl::StatusOr<Checkpoint> CheckpointStore::Read(const std::string& text,
           absl::StrAppend(out, *IterationOf(name));
         })));
   }
-  for (auto name = names.rbegin(); name != names.rend(); ++name) {
-    absl::StatusOr<Checkpoint> checkpoint =
-        ReadCheckpoint(absl::StrCat(Folder(job_id), "/", *name));
+  std::reverse(names.begin(), names.end());
+  for (const std::string& name : names) {
+    absl::StatusOr<Checkpoint> checkpoint = ReadCheckpoint(absl::StrCat(Folder(job_id), "/", name));
     if (checkpoint.ok()) {
       return checkpoint;
     }

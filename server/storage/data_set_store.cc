@@ -58,7 +58,7 @@ absl::Status SyncFile(const std::string& path) {
   if (descriptor < 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("cannot open '", path, "'"));
   }
-  const auto close_it = absl::MakeCleanup([&] { close(descriptor); });
+  const absl::Cleanup close_it = [&] { close(descriptor); };
   return fsync(descriptor) == 0
              ? absl::OkStatus()
              : absl::ErrnoToStatus(errno, absl::StrCat("cannot sync '", path, "'"));
@@ -82,7 +82,7 @@ absl::Status CheckContent(const std::string& path, const v1::BeginDataSetUploadR
 
 }  // namespace
 
-DataSetStore::DataSetStore(std::string state_dir, uint64_t quota, StateStore& state)
+DataSetStore::DataSetStore(const std::string& state_dir, uint64_t quota, StateStore& state)
     : folder_(absl::StrCat(state_dir, "/datasets")), quota_(quota), state_(state) {}
 
 std::string DataSetStore::PathOf(absl::string_view sha256) const {
@@ -168,7 +168,7 @@ absl::Status DataSetStore::Append(const v1::BeginDataSetUploadRequest& file, uin
   if (descriptor < 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("cannot open '", part, "'"));
   }
-  const auto close_it = absl::MakeCleanup([&] { close(descriptor); });
+  const absl::Cleanup close_it = [&] { close(descriptor); };
   uint64_t at = offset;
   while (!data.empty()) {
     const ssize_t written = pwrite(descriptor, data.data(), data.size(), static_cast<off_t>(at));

@@ -22,7 +22,7 @@ namespace innerloop::server {
 class DataSetStore {
  public:
   // `quota`: most bytes of all files together, unfinished uploads included.
-  DataSetStore(std::string state_dir, uint64_t quota, StateStore& state);
+  DataSetStore(const std::string& state_dir, uint64_t quota, StateStore& state);
 
   // Where the upload goes on. RESOURCE_EXHAUSTED beyond the quota; INVALID_ARGUMENT for a bad name
   // or hash. When the bytes are there already, the name is bound to them and `complete` is set.

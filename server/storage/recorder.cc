@@ -98,6 +98,12 @@ struct Recorder::State {
     return stopping || batches.front().closed;
   }
 
+  bool IsWriting(const std::string& job_id) const ABSL_SHARED_LOCKS_REQUIRED(mutex) {
+    return writing.has_value() && (writing->jobs.count(job_id) != 0 ||
+                                   (writing->checkpoint.has_value() &&
+                                    writing->checkpoint->checkpoint.metadata.job_id() == job_id));
+  }
+
   void Run();
   absl::Status WriteJob(const std::string& id, const Unwritten& pending);
   void WriteBatch() ABSL_LOCKS_EXCLUDED(mutex);
@@ -266,11 +272,9 @@ void Recorder::Forget(const std::string& job_id) {
     }
   }
   // What is being written now must not come after the job's removal.
-  const auto not_writing = [this, &job_id]() ABSL_SHARED_LOCKS_REQUIRED(state_->mutex) {
-    const std::optional<Batch>& writing = state_->writing;
-    return !writing.has_value() || (writing->jobs.count(job_id) == 0 &&
-                                    (!writing->checkpoint.has_value() ||
-                                     writing->checkpoint->checkpoint.metadata.job_id() != job_id));
+  const auto not_writing = [state = state_.get(), &job_id]() {
+    state->mutex.AssertReaderHeld();
+    return !state->IsWriting(job_id);
   };
   state_->mutex.Await(absl::Condition(&not_writing));
   // What could not be written was queued again.

@@ -64,7 +64,7 @@ class Database {
   // Several statements without parameters.
   absl::Status Execute(const char* sql);
   // Statements borrow the database.
-  Statement Prepare(const char* sql) { return Statement(database_, path_, sql); }
+  Statement Prepare(const char* sql) { return {database_, path_, sql}; }
   // Rows that the last statement changed.
   int64_t changes() const;
 
