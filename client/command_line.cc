@@ -282,7 +282,12 @@ int RunClient(int argc, const char* const* argv, Surroundings& surroundings) {
     if (error.get_exit_code() == 0) {  // --help, --version
       return root.exit(error, surroundings.out, surroundings.err);
     }
-    surroundings.err << "innerloop: " << OneLine(error.what()) << " (see: innerloop --help)\n";
+    // The parser says of a misspelled command only that there is none.
+    const std::vector<std::string> unknown = root.remaining(/*recurse=*/true);
+    const std::string what = error.get_name() == "RequiredError" && !unknown.empty()
+                                 ? absl::StrCat("'", unknown.front(), "' is not known here")
+                                 : OneLine(error.what());
+    surroundings.err << "innerloop: " << what << " (see: innerloop --help)\n";
     return 2;
   }
   const absl::Status status = arguments.chosen();

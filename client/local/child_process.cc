@@ -93,9 +93,11 @@ absl::Status ChildProcess::Start(const std::vector<std::string>& arguments, int 
   if (pid < 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("cannot start ", arguments[0]));
   }
+  // Here as well as in the child: whichever of the two comes first.
+  ::setpgid(pid, pid);
   pid_ = pid;
   if (pending_signal_ != 0) {
-    ::kill(pid_, pending_signal_);
+    ::kill(-pid_, pending_signal_);
   }
   return absl::OkStatus();
 }
@@ -141,7 +143,7 @@ absl::StatusOr<Ending> ChildProcess::Run(
 void ChildProcess::Signal(int signal) {
   const absl::MutexLock lock(&mu_);
   if (pid_ > 0) {
-    ::kill(pid_, signal);
+    ::kill(-pid_, signal);
   } else {
     pending_signal_ = signal;
   }

@@ -34,7 +34,8 @@ class ChildProcess {
   absl::StatusOr<Ending> Run(const std::vector<std::string>& arguments, const std::string& log_path,
                              const std::function<void(absl::string_view line)>& on_line);
 
-  // Nothing when it does not run. A signal sent before Run started the program is sent then.
+  // To the program and whatever it started, which may hold its output open. Nothing when it does
+  // not run; a signal sent before Run started the program is sent then.
   void Signal(int signal);
 
  private:

@@ -18,15 +18,19 @@ std::string Count(uint64_t value) {
 }
 
 std::string Loss(double value) {
+  if (!std::isfinite(value)) {
+    return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
+  }
   const double size = std::abs(value);
-  if (size != 0 && (size < 1e-3 || size >= 1e5)) {
+  if (size != 0 && (size < 1e-3 || size >= 1e4)) {
     return absl::StrFormat("%.2e", value);
   }
   return absl::StrFormat("%.4f", value);
 }
 
 std::string LossInterval(double value, double half_width) {
-  return absl::StrCat(Loss(value), " ± ", Loss(half_width));
+  // Of a mean that is no number there is no interval.
+  return std::isfinite(value) ? absl::StrCat(Loss(value), " ± ", Loss(half_width)) : Loss(value);
 }
 
 std::string Percent(double fraction) { return absl::StrFormat("%.2f", 100 * fraction); }

@@ -68,7 +68,7 @@ std::string ProtocolText(const v1::EvaluationProtocol& protocol) {
   const std::string split =
       absl::AsciiStrToLower(absl::StripPrefix(v1::Split_Name(protocol.split()), "SPLIT_"));
   return absl::StrCat(split, ", ",
-                      protocol.ways() > 0 ? absl::StrCat(protocol.ways(), "-way ") : "",
+                      protocol.ways() > 1 ? absl::StrCat(protocol.ways(), "-way ") : "",
                       protocol.shots(), "-shot, ", Count(protocol.episodes()), " episodes");
 }
 

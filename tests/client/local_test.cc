@@ -175,12 +175,17 @@ TEST_F(LocalTest, ARefusedProgramIsNotStartedAgain) {
 
 class ClusterTest : public LocalTest {
  protected:
-  ClusterTest() { ::mkfifo(starts_.c_str(), 0600); }
+  ClusterTest() {
+    ::mkfifo(starts_.c_str(), 0600);
+    // Open for writing, too: so it never ends.
+    reader_.open(starts_, std::ios::in | std::ios::out);
+  }
 
   // `after` comes after the coordinator said where it listens.
-  void WritePrograms(const std::string& after) {
+  void WritePrograms(const std::string& after, const std::string& before = "") {
     folder_.WriteProgram("innerloop-coordinator",
-                         absl::StrCat("echo some banner\n"
+                         absl::StrCat(before,
+                                      "\necho some banner\n"
                                       "echo 'innerloop-coordinator: listening on 127.0.0.1:4567, "
                                       "metrics on 127.0.0.1:4568'\n"
                                       "echo \"coordinator $$ $*\" > ",
@@ -200,11 +205,12 @@ class ClusterTest : public LocalTest {
   // The next line that a program wrote when it started.
   std::string NextStart() {
     std::string line;
-    std::getline(std::ifstream(starts_), line);
+    std::getline(reader_, line);
     return line;
   }
 
   const std::string starts_ = folder_.path() + "/starts";
+  std::fstream reader_;
   Cancellation cancellation_;
 };
 
@@ -238,7 +244,7 @@ TEST_F(ClusterTest, StopLeavesNothingRunning) {
 }
 
 TEST_F(ClusterTest, WhatDoesNotStopIsKilled) {
-  WritePrograms("trap '' TERM\nwhile true; do sleep 1000 & wait; done\n");
+  WritePrograms("while true; do sleep 1000; done\n", "trap '' TERM");
   auto cluster = LocalCluster::Start(Options(), cancellation_);
   ASSERT_TRUE(cluster.ok()) << cluster.status();
   const int coordinator = PidOf(NextStart());

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <sstream>
 
 #include <gmock/gmock.h>
@@ -31,6 +32,8 @@ TEST(Numbers, AreReadable) {
   EXPECT_EQ(Count(1234567), "1,234,567");
   EXPECT_EQ(LossInterval(0.35124, 0.0041), "0.3512 ± 0.0041");
   EXPECT_EQ(Loss(0), "0.0000");
+  EXPECT_EQ(Loss(25368), "2.54e+04");
+  EXPECT_EQ(LossInterval(-std::nan(""), 0), "nan");
   EXPECT_EQ(Loss(2.13e-5), "2.13e-05");
   EXPECT_EQ(Percent(0.97531), "97.53");
   EXPECT_EQ(Rate(1053.4), "1,053/s");
@@ -230,7 +233,8 @@ TEST_F(ProgressTest, PlainLinesComeEveryFiveSecondsAndEveryTenthOfTheWay) {
   progress.OnEvents(At(6999));
   progress.OnEvents(At(7000));  // 10 %
   progress.OnEvents(At(7001));
-  EXPECT_EQ(std::count(out_.str().begin(), out_.str().end(), '\n'), 3) << out_.str();
+  const std::string text = out_.str();
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 3) << text;
   EXPECT_THAT(out_.str(), HasSubstr("iteration 300 of"));
   EXPECT_THAT(out_.str(), HasSubstr("iteration 7,000 of"));
 }
