@@ -194,8 +194,15 @@ FlatBuffer& FlatBuffer::operator=(FlatBuffer&& other) noexcept {
   return *this;
 }
 
+FlatBuffer FlatBuffer::Uninitialised(int64_t size) {
+  FlatBuffer buffer;
+  buffer.data_.reset(new (std::align_val_t{kAlignment}) float[static_cast<size_t>(size)]);
+  buffer.size_ = size;
+  return buffer;
+}
+
 FlatBuffer FlatBuffer::Clone() const {
-  FlatBuffer copy(size_);
+  FlatBuffer copy = Uninitialised(size_);
   std::copy_n(data(), size_, copy.data());
   return copy;
 }

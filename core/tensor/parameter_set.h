@@ -69,6 +69,8 @@ class FlatBuffer {
   FlatBuffer() = default;
   // Zeros.
   explicit FlatBuffer(int64_t size);
+  // Any values: for who writes all of them next.
+  static FlatBuffer Uninitialised(int64_t size);
   FlatBuffer(FlatBuffer&& other) noexcept;
   FlatBuffer& operator=(FlatBuffer&& other) noexcept;
   FlatBuffer Clone() const;

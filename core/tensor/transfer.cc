@@ -52,7 +52,9 @@ std::string FrameHeader(int frame_field, uint64_t transfer, uint64_t offset, uin
 }
 
 IncomingTransfer::IncomingTransfer(uint64_t transfer, uint64_t bytes)
-    : transfer_(transfer), bytes_(bytes), buffer_(static_cast<int64_t>(bytes / sizeof(float))) {}
+    : transfer_(transfer),
+      bytes_(bytes),
+      buffer_(FlatBuffer::Uninitialised(static_cast<int64_t>(bytes / sizeof(float)))) {}
 
 absl::StatusOr<char*> IncomingTransfer::Reserve(uint64_t offset, uint64_t size) {
   const auto invalid = [&](auto... what) {
