@@ -48,8 +48,7 @@ constexpr int kMostRecordsInARow = 1024;
 // Two evaluations of one version are the same one when this is the same.
 std::string KindOf(const v1::Evaluation& evaluation) {
   if (evaluation.periodic() || evaluation.final()) {
-    return absl::StrCat(evaluation.periodic() ? "periodic " : "",
-                        evaluation.final() ? "final" : "");
+    return !evaluation.final() ? "periodic" : !evaluation.periodic() ? "final" : "periodic, final";
   }
   return absl::StrCat("protocol ", evaluation.protocol().ShortDebugString());
 }

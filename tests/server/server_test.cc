@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
 #include <gmock/gmock.h>
@@ -14,6 +15,27 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
+
+// Calls a method with a serialised request, as programs do that know no protocol of ours.
+std::string CallRaw(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
+                    const std::string& request) {
+  grpc::GenericStub stub(channel);
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  const grpc::Slice slice(request);
+  const auto call = stub.PrepareUnaryCall(&context, method, grpc::ByteBuffer(&slice, 1), &queue);
+  call->StartCall();
+  grpc::ByteBuffer response;
+  grpc::Status status;
+  call->Finish(&response, &status, &queue);
+  void* tag = nullptr;
+  bool ok = false;
+  EXPECT_TRUE(queue.Next(&tag, &ok));
+  EXPECT_TRUE(status.ok()) << method << ": " << status.error_message();
+  grpc::Slice whole;
+  EXPECT_TRUE(response.DumpToSingleSlice(&whole).ok());
+  return {reinterpret_cast<const char*>(whole.begin()), whole.size()};
+}
 
 class ServerTest : public ::testing::Test {
  protected:
@@ -46,6 +68,19 @@ TEST_F(ServerTest, ServesAtThePortThatItFoundAndInItsOwnProcess) {
                                  ClientArguments()));
   List((*server)->InProcessChannel());
   (*server)->Stop(absl::Seconds(5));
+}
+
+TEST_F(ServerTest, AnswersHealthChecksAndReflection) {
+  const auto server = Server::Create(OptionsFor("state"));
+  ASSERT_TRUE(server.ok()) << server.status();
+  const auto channel = (*server)->InProcessChannel();
+  // HealthCheckResponse { status: SERVING }.
+  EXPECT_EQ(CallRaw(channel, "/grpc.health.v1.Health/Check", ""), "\x08\x01");
+  // ServerReflectionRequest { list_services: "*" }.
+  const std::string services = CallRaw(
+      channel, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "\x3a\x01*");
+  EXPECT_THAT(services, HasSubstr("innerloop.v1.Training"));
+  EXPECT_THAT(services, HasSubstr("innerloop.v1.Work"));
 }
 
 TEST_F(ServerTest, ASubmittedJobIsThereAfterARestart) {
