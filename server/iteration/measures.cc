@@ -1,6 +1,5 @@
 #include "server/iteration/measures.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -18,8 +17,9 @@ Estimate EstimateOf(double sum, double squares, uint64_t count) {
   Estimate result;
   result.mean = sum / n;
   if (count > 1) {
-    const double variance = std::max(0.0, (squares - sum * result.mean) / (n - 1));
-    result.ci95 = 1.96 * std::sqrt(variance / n);
+    const double variance = (squares - sum * result.mean) / (n - 1);
+    // Rounding may take it below 0; a NaN stays one.
+    result.ci95 = variance < 0 ? 0 : 1.96 * std::sqrt(variance / n);
   }
   return result;
 }

@@ -1,5 +1,6 @@
 #include "server/jobs/checkpoint_plan.h"
 
+#include <cmath>
 #include <utility>
 
 #include "server/iteration/measures.h"
@@ -42,7 +43,8 @@ void CheckpointPlan::EndEvaluation(const v1::Evaluation& evaluation) {
   evaluating_.erase(version);
   auto held = held_.extract(version);
   const double goodness = Goodness(evaluation);
-  if (held.empty() || (best_.has_value() && goodness <= *best_)) {
+  // A version whose loss is no number is nobody's best.
+  if (held.empty() || !std::isfinite(goodness) || (best_.has_value() && goodness <= *best_)) {
     return;
   }
   Checkpoint& checkpoint = held.mapped();

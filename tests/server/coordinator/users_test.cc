@@ -66,7 +66,7 @@ TEST(UsersTest, ThereAreNoMoreJobsThanTheOperatorAllows) {
 }
 
 TEST(UsersTest, ACancelledJobKeepsItsCheckpointAndNeverRunsAgain) {
-  v1::JobSpec spec = SmallJob(1000);
+  v1::JobSpec spec = SmallJob(100'000'000);
   spec.mutable_checkpoint()->set_every(5);
   Cluster cluster;
   FakeWorker& worker = cluster.AddWorker(1);
@@ -90,7 +90,7 @@ TEST(UsersTest, ACancelledJobKeepsItsCheckpointAndNeverRunsAgain) {
 TEST(UsersTest, APausedJobGivesItsWorkersBack) {
   Cluster cluster;
   FakeWorker& worker = cluster.AddWorker(1);
-  const std::string id = cluster.Submit(SmallJob(1000)).id();
+  const std::string id = cluster.Submit(SmallJob(100'000'000)).id();
   cluster.RunUntil(id, [](const v1::Job& job) { return job.iteration() == 3; });
   ASSERT_TRUE(cluster.coordinator().Pause(id).ok());
   while (worker.HasItems()) {
@@ -161,10 +161,10 @@ TEST(UsersTest, ADeletedJobIsGoneForGood) {
 }
 
 TEST(UsersTest, JobsShareTheWorkersByWeight) {
-  v1::JobSpec heavy = SmallJob(100000);
+  v1::JobSpec heavy = SmallJob(100'000'000);
   heavy.set_weight(3);
   heavy.set_name("heavy");
-  v1::JobSpec light = SmallJob(100000);
+  v1::JobSpec light = SmallJob(100'000'000);
   light.set_weight(1);
   Cluster cluster;
   // With more slots, one that waits for its last shard leaves the others to whoever has work.
@@ -264,7 +264,7 @@ TEST(UsersTest, AnUploadedCheckpointIsAnEndedJob) {
 TEST(UsersTest, AWatchWakesWhenTheJobEndsAndOtherwiseOnATick) {
   Cluster cluster;
   cluster.AddWorker(1);
-  const std::string id = cluster.Submit(SmallJob(100)).id();
+  const std::string id = cluster.Submit(SmallJob(100'000'000)).id();
   const uint64_t seen = cluster.coordinator().AwaitEvents(id, 0, absl::ZeroDuration());
   cluster.RunUntil(id, [](const v1::Job& job) { return job.iteration() == 10; });
   cluster.coordinator().Tick();
@@ -284,7 +284,7 @@ TEST(UsersTest, AWatchWakesWhenTheJobEndsAndOtherwiseOnATick) {
 TEST(UsersTest, AfterAStopNothingIsTaken) {
   Cluster cluster;
   FakeWorker& worker = cluster.AddWorker(1);
-  const std::string id = cluster.Submit(SmallJob(1000)).id();
+  const std::string id = cluster.Submit(SmallJob(100'000'000)).id();
   cluster.RunUntil(id, [](const v1::Job& job) { return job.iteration() == 5; });
   std::thread stop([&] { cluster.coordinator().Stop(absl::Seconds(30)); });
   // The iteration under way is finished first.

@@ -1,5 +1,8 @@
 #include "server/jobs/checkpoint_plan.h"
 
+#include <cmath>
+#include <limits>
+
 #include <gtest/gtest.h>
 
 namespace innerloop::server {
@@ -108,6 +111,16 @@ TEST(CheckpointPlanTest, ABestOneThatCouldNotBeWrittenIsNotTheBest) {
   plan.Hold(Of(10));
   plan.EndEvaluation(Result(10, 1.5));
   ASSERT_TRUE(plan.Next().has_value()) << "1.5 is better than what is stored, 2.0";
+}
+
+TEST(CheckpointPlanTest, ALossThatIsNoNumberIsNeverTheBest) {
+  CheckpointPlan plan(Schedule(0, 30));
+  for (double loss : {std::nan(""), std::numeric_limits<double>::infinity()}) {
+    plan.BeginEvaluation(5);
+    plan.Hold(Of(5));
+    plan.EndEvaluation(Result(5, loss));
+    EXPECT_FALSE(plan.Next().has_value());
+  }
 }
 
 TEST(CheckpointPlanTest, StoppingEarlyKeepsTheOldestVersionUnderEvaluation) {

@@ -1,0 +1,244 @@
+// Dispatcher: what comes back from workers, or does not.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/jobs/dispatcher.h"
+#include "spdlog/spdlog.h"
+
+namespace innerloop::server {
+namespace {
+
+// Announced results that travel at the same time, unless a single one is larger.
+constexpr uint64_t kMostPulledBytes = uint64_t{512} << 20;
+
+}  // namespace
+
+Dispatcher::Assignment* Dispatcher::Find(const Worker& worker, uint64_t work) {
+  const auto it = items_.find(work);
+  return it == items_.end() || it->second.worker != worker.id ? nullptr : &it->second;
+}
+
+Dispatcher::Assignment Dispatcher::Remove(uint64_t work) {
+  const auto it = items_.find(work);
+  Assignment assignment = std::move(it->second);
+  items_.erase(it);
+  assignment.lane->OnInFlight(-1);
+  if (Worker* worker = registry_.Find(assignment.worker); worker != nullptr) {
+    worker->items.erase(work);
+    if (assignment.begun) {
+      worker->incoming.erase(assignment.result.transfer());
+    } else {
+      --worker->busy;
+    }
+  }
+  if (!assignment.begun) {
+    if (LaneState* state = StateOf(assignment.lane.get()); state != nullptr) {
+      state->share.Refund(assignment.charged);
+    }
+  }
+  if (assignment.pulled) {
+    pulled_bytes_ -= assignment.result.bytes();
+  }
+  return assignment;
+}
+
+void Dispatcher::Drop(uint64_t work) {
+  const Assignment assignment = Remove(work);
+  assignment.lane->OnTasks("stale", assignment.lane->Tasks(assignment.shard));
+  if (Worker* worker = registry_.Find(assignment.worker); worker != nullptr) {
+    v1::Instruction drop;
+    drop.mutable_drop()->set_work_id(work);
+    Send(*worker, drop);
+  }
+}
+
+bool Dispatcher::OnResult(Worker& worker, const v1::ResultBegin& result, absl::Duration now) {
+  const uint64_t work = result.work_id();
+  Assignment* item = Find(worker, work);
+  if (item == nullptr || item->begun) {
+    return false;
+  }
+  if (const absl::Status check = item->lane->Check(item->shard, result); !check.ok()) {
+    Fail(work, check);
+    return false;
+  }
+  item->begun = true;
+  --worker.busy;
+  if (LaneState* state = StateOf(item->lane.get()); state != nullptr) {
+    state->share.Settle(item->charged, result.compute_seconds(), item->lane->weight());
+  }
+  if (result.bytes() == 0) {
+    Complete(work, result, FlatBuffer(), now);
+    return false;
+  }
+  item->result = result;
+  worker.incoming[result.transfer()] = work;
+  if (result.announced()) {
+    announced_.push_back(work);
+    PullNext();
+  }
+  return !result.announced();
+}
+
+void Dispatcher::PullNext() {
+  while (!announced_.empty()) {
+    const uint64_t work = announced_.front();
+    const auto it = items_.find(work);
+    if (it != items_.end()) {
+      Assignment& item = it->second;
+      if (pulled_bytes_ > 0 && pulled_bytes_ + item.result.bytes() > kMostPulledBytes) {
+        return;
+      }
+      item.pulled = true;
+      pulled_bytes_ += item.result.bytes();
+      v1::Instruction pull;
+      pull.mutable_pull()->set_work_id(work);
+      Send(*registry_.Find(item.worker), pull);
+    }
+    announced_.pop_front();
+  }
+}
+
+bool Dispatcher::WantsBuffer(Worker& worker, uint64_t work, uint64_t bytes) {
+  Assignment* item = Find(worker, work);
+  if (item == nullptr || !item->begun || item->buffer_started || item->result.bytes() != bytes ||
+      item->result.announced() != item->pulled) {
+    return false;
+  }
+  item->buffer_started = true;
+  return true;
+}
+
+void Dispatcher::OnBuffer(Worker& worker, uint64_t transfer, FlatBuffer buffer,
+                          absl::Duration now) {
+  const auto it = worker.incoming.find(transfer);
+  if (it == worker.incoming.end()) {
+    return;
+  }
+  const uint64_t work = it->second;
+  const v1::ResultBegin result = items_.at(work).result;
+  Complete(work, result, std::move(buffer), now);
+  PullNext();
+}
+
+void Dispatcher::Complete(uint64_t work, const v1::ResultBegin& result, FlatBuffer buffer,
+                          absl::Duration now) {
+  const Assignment item = Remove(work);
+  std::vector<uint64_t> drop;
+  const bool counted = item.lane->board().Finished(work, now, &drop);
+  for (uint64_t other : drop) {
+    Drop(other);
+  }
+  item.lane->OnTasks(counted ? "counted" : "stale", item.lane->Tasks(item.shard));
+  if (!counted) {
+    return;
+  }
+  std::string fingerprint;
+  if (Worker* worker = registry_.Find(item.worker); worker != nullptr) {
+    worker->info.set_shards_done(worker->info.shards_done() + 1);
+    fingerprint = worker->fingerprint;
+  }
+  item.lane->OnResult(item.shard, result, fingerprint, std::move(buffer));
+}
+
+void Dispatcher::Fail(uint64_t work, const absl::Status& error) {
+  const Assignment item = Remove(work);
+  item.lane->OnTasks("failed", item.lane->Tasks(item.shard));
+  const std::string name = item.lane->Name(item.shard);
+  spdlog::warn("job {}: {} failed on worker {}: {}", item.lane->description().job_id(), name,
+               item.worker, std::string(error.message()));
+  AfterVerdict(item.lane->board().Failed(work, error, name), item.lane);
+}
+
+void Dispatcher::AfterVerdict(ShardBoard::Verdict verdict, const std::shared_ptr<Lane>& lane) {
+  if (verdict == ShardBoard::Verdict::kRetry) {
+    lane->OnReissued();
+  } else if (verdict == ShardBoard::Verdict::kFail) {
+    lane->OnFailure(lane->board().failure());
+  }
+}
+
+void Dispatcher::OnFailed(Worker& worker, const v1::WorkFailed& failed) {
+  if (Find(worker, failed.work_id()) == nullptr) {
+    return;
+  }
+  const auto code = static_cast<absl::StatusCode>(failed.code());
+  const bool known = failed.code() > 0 && failed.code() <= 16;
+  Fail(failed.work_id(), absl::Status(known ? code : absl::StatusCode::kUnknown, failed.message()));
+}
+
+void Dispatcher::OnReturned(Worker& worker, uint64_t work) {
+  if (Find(worker, work) == nullptr) {
+    return;
+  }
+  const Assignment item = Remove(work);
+  AfterVerdict(item.lane->board().Returned(work), item.lane);
+}
+
+void Dispatcher::OnDeclined(Worker& worker, const v1::JobDeclined& declined) {
+  const auto known = worker.jobs.find(declined.job_id());
+  if (known == worker.jobs.end()) {
+    return;
+  }
+  spdlog::warn("worker {} declined job {}: {}", worker.id, declined.job_id(), declined.reason());
+  known->second.declined = declined.reason().empty() ? "no reason given" : declined.reason();
+  for (uint64_t work : std::vector<uint64_t>(worker.items.begin(), worker.items.end())) {
+    if (items_.at(work).lane->description().job_id() == declined.job_id()) {
+      OnReturned(worker, work);
+    }
+  }
+}
+
+void Dispatcher::OnGone(const std::string& worker_id, absl::Duration now) {
+  Worker* worker = registry_.Find(worker_id);
+  if (worker == nullptr) {
+    return;
+  }
+  worker->draining = true;  // gets nothing new from what follows
+  for (uint64_t work : std::vector<uint64_t>(worker->items.begin(), worker->items.end())) {
+    // A lane that failed meanwhile took its items along.
+    if (Find(*worker, work) == nullptr) {
+      continue;
+    }
+    const Assignment item = Remove(work);
+    // One whose result was there already did not kill its worker.
+    AfterVerdict(item.begun ? item.lane->board().Returned(work)
+                            : item.lane->board().Lost(work, item.lane->Name(item.shard)),
+                 item.lane);
+  }
+  registry_.Remove(worker_id, now);
+  PullNext();
+}
+
+void Dispatcher::Tick(absl::Duration now) {
+  // Collected first: a lane that fails takes its items and itself away.
+  std::vector<uint64_t> timed_out;
+  for (const auto& state : lanes_) {
+    state->lane->board().MarkSlow(now);
+    for (uint64_t work : state->lane->board().TimedOut(now)) {
+      timed_out.push_back(work);
+    }
+  }
+  for (uint64_t work : timed_out) {
+    const auto it = items_.find(work);
+    if (it == items_.end() || (it->second.result.announced() && !it->second.pulled)) {
+      continue;
+    }
+    const std::string worker_id = it->second.worker;
+    const Assignment item = Remove(work);
+    const std::string name = item.lane->Name(item.shard);
+    Worker& worker = *registry_.Find(worker_id);
+    spdlog::warn("worker {} hangs: {} took longer than a shard may", worker_id, name);
+    worker.link->Close(absl::DeadlineExceededError(
+        absl::StrCat(name, " took longer than limits.shard_timeout_seconds")));
+    worker.draining = true;
+    // Which of its items hangs is known: the others are blameless.
+    for (uint64_t other : std::vector<uint64_t>(worker.items.begin(), worker.items.end())) {
+      OnReturned(worker, other);
+    }
+    registry_.Remove(worker_id, now);
+    AfterVerdict(item.lane->board().Lost(work, name), item.lane);
+  }
+}
+
+}  // namespace innerloop::server
