@@ -1,5 +1,8 @@
 #include "client/commands/watching.h"
 
+#include <memory>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "client/render/numbers.h"
 
@@ -7,16 +10,26 @@ namespace innerloop::client {
 
 TransferProgress TransferLine(LiveLine& live, const std::string& file) {
   return [&live, file](uint64_t done, uint64_t total) {
-    live.Update(absl::StrCat(file, ": ", Bytes(done), " of ", Bytes(total)));
+    if (done < total) {
+      live.Update(absl::StrCat(file, ": ", Bytes(done), " of ", Bytes(total)));
+    }
   };
 }
 
 TrainingClient::Watcher WatchWith(Progress& progress, LiveLine& live) {
-  return {.on_events = [&progress](const v1::JobEvents& events) { progress.OnEvents(events); },
+  // Each attempt to open the stream again fails while the coordinator is away; once is enough.
+  const auto away = std::make_shared<bool>(false);
+  return {.on_events =
+              [&progress, away](const v1::JobEvents& events) {
+                *away = false;
+                progress.OnEvents(events);
+              },
           .on_break =
-              [&live](const absl::Status& why) {
-                live.Update(absl::StrCat("waiting for the coordinator: ",
-                                         absl::string_view(why.message())));
+              [&live, away](const absl::Status& why) {
+                if (!std::exchange(*away, true)) {
+                  live.Print(absl::StrCat("waiting for the coordinator: ",
+                                          absl::string_view(why.message())));
+                }
               }};
 }
 

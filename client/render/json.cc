@@ -1,8 +1,8 @@
 #include <google/protobuf/util/json_util.h>
-#include <google/protobuf/util/time_util.h>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/strip.h"
+#include "absl/time/time.h"
 #include "client/render/views.h"
 
 namespace innerloop::client {
@@ -23,7 +23,10 @@ std::string StateName(v1::JobState state) {
 }
 
 std::string TimeText(const google::protobuf::Timestamp& time) {
-  return time.seconds() == 0 ? "" : google::protobuf::util::TimeUtil::ToString(time);
+  return time.seconds() == 0
+             ? ""
+             : absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixSeconds(time.seconds()),
+                                absl::UTCTimeZone());
 }
 
 std::string TransductionName(v1::Transduction transduction) {

@@ -183,6 +183,20 @@ TEST_F(CommandsTest, WatchShowsTheResultAndTheOutcome) {
   EXPECT_EQ(outcome.err, "innerloop: job j1 failed: it diverged\n");
 }
 
+TEST_F(CommandsTest, WatchSaysOnceThatTheCoordinatorIsAway) {
+  const grpc::Status away(grpc::StatusCode::UNAVAILABLE, "gone");
+  service_.AddWatch({.end = away});
+  service_.AddWatch({.end = away});
+  v1::JobEvents events;
+  *events.mutable_job() = Waves(v1::JOB_STATE_SUCCEEDED);
+  service_.AddWatch({.messages = {events}});
+  const Outcome outcome = Run({"watch", "j1"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  const size_t said = outcome.out.find("waiting for the coordinator: ");
+  EXPECT_NE(said, std::string::npos);
+  EXPECT_EQ(outcome.out.find("waiting for", said + 1), std::string::npos) << outcome.out;
+}
+
 TEST_F(CommandsTest, WatchAsJsonIsALineForEachEvent) {
   v1::JobEvents events;
   events.add_iterations()->set_iteration(4);
