@@ -23,6 +23,7 @@ table='
     name = field("name"); gsub(/"/, "", name)
     if (field("error_occurred") == "true") { printf "%-52s %s\n", name, field("error_message"); failed = 1; next }
     if (name ~ /_(mean|stddev|cv)$/) next
+    sub(/\/iterations:.*/, "", name)
     rate = field("GB/s")
     printf "%-52s %10.3f %s%s\n", name, field("real_time"), field("time_unit"), rate == "" ? "" : sprintf("   %.3f GB/s", rate)
   }
