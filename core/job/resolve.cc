@@ -163,7 +163,7 @@ absl::StatusOr<v1::JobSpec> ResolveJobSpec(const v1::JobSpec& spec,
     INNERLOOP_ASSIGN_OR_RETURN(shape, ShapeOfTasks(resolved, data_set));
   }
   const TaskShape* known_shape = shape.has_value() ? &*shape : nullptr;
-  if (data_set != nullptr) {
+  if (data_set != nullptr && DataSetOf(resolved).has_value()) {
     INNERLOOP_RETURN_IF_ERROR(job::CheckAgainstDataSet(resolved, *data_set));
     resolved.mutable_tasks()->mutable_episodes()->set_dataset_sha256(data_set->sha256());
   }

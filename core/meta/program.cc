@@ -219,12 +219,15 @@ absl::StatusOr<v1::EvaluationSums> JobProgram::RunEvaluation(
     const Tensors theta = ViewsOf(layout_, parameters.data());
     const TaskKey key{.seed = protocol.seed(), .split = protocol.split(), .iteration = 0};
     const uint64_t chunk = spec_.tasks_per_chunk();
+    const EvaluationRule rule{.steps = steps,
+                              .transduction = protocol.transduction(),
+                              .line_search = protocol.line_search()};
     uint64_t first = shard.first_episode();
     while (first < shard.last_episode()) {
       // Chunks end at multiples of their size, wherever the shard begins.
       const uint64_t last = std::min((first / chunk + 1) * chunk, shard.last_episode());
       const TaskBatch tasks = source_->Sample(key, first, last, SizesOf(protocol));
-      algorithm_->Evaluate(theta, tasks, steps, protocol.transduction(), sink);
+      algorithm_->Evaluate(theta, tasks, rule, sink);
       first = last;
     }
   }));

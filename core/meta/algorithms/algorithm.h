@@ -35,6 +35,14 @@ struct TaskSums {
 using EvaluationSink =
     std::function<void(int64_t step, const Tensor& losses, const Tensor& accuracies)>;
 
+// How an evaluation adapts.
+struct EvaluationRule {
+  int64_t steps = 0;
+  v1::Transduction transduction = v1::TRANSDUCTION_ALL_QUERIES;
+  // Most halvings of a step that raises a task's support loss; 0 takes steps as they are.
+  int64_t line_search = 0;
+};
+
 // A method. The meta-parameters are whatever it meta-learns; the sum of its tasks' updates has
 // their shapes, and the outer optimiser descends along it. Computes in the floating type of what it
 // is given. Immutable; its functions may be called from several threads at once. LibTorch's
@@ -50,9 +58,9 @@ class Algorithm {
   // without a task dimension; theta's do not require gradients.
   virtual void AddUpdates(const Tensors& theta, const TaskBatch& tasks, bool detailed,
                           Tensors& updates, TaskSums& sums) const = 0;
-  // Adapts to each task and measures its queries after each of 0..steps inner steps.
-  virtual void Evaluate(const Tensors& theta, const TaskBatch& tasks, int64_t steps,
-                        v1::Transduction transduction, const EvaluationSink& sink) const = 0;
+  // Adapts to each task and measures its queries after each of 0..rule.steps inner steps.
+  virtual void Evaluate(const Tensors& theta, const TaskBatch& tasks, const EvaluationRule& rule,
+                        const EvaluationSink& sink) const = 0;
 };
 
 // The resolved job's algorithm over its model. INVALID_ARGUMENT names the field of the spec.

@@ -50,6 +50,27 @@ Tensor QueriesAlone(const Model& model, const Tensors& parameters, const TaskBat
   return at::cat(pieces, 1);
 }
 
+// Halves the step from `before` to `after` for the tasks whose support loss it raises, at most
+// `halvings` times; NaN counts as raised. `losses` [T] are those before.
+void HalveRisingSteps(const Learner& learner, const Examples& support, int64_t halvings,
+                      const Tensor& losses, const Tensors& before, Tensors& after) {
+  const torch::NoGradGuard no_grad;
+  for (int64_t i = 0; i < halvings; ++i) {
+    const Tensor outputs = learner.model->Forward(after, support.inputs, {});
+    const Tensor falls = TaskLosses(learner.loss, outputs, support) <= losses;
+    if (falls.all().item<bool>()) {
+      return;
+    }
+    for (size_t p = 0; p < after.size(); ++p) {
+      std::vector<int64_t> per_task(static_cast<size_t>(after[p].dim()), 1);
+      per_task[0] = falls.size(0);
+      after[p] = at::where(falls.view(per_task), after[p], (before[p] + after[p]) / 2)
+                     .detach()
+                     .requires_grad_();
+    }
+  }
+}
+
 Tensor Float64(const Tensor& values) {
   return values.defined() ? values.to(torch::kCPU, torch::kDouble).contiguous() : values;
 }
@@ -74,22 +95,27 @@ Tensor QueryOutputs(const Model& model, const Tensors& parameters, const TaskBat
 }
 
 void EvaluateAdaptation(const Learner& learner, const Tensors& theta, const TaskBatch& tasks,
-                        int64_t steps, v1::Transduction transduction, const EvaluationSink& sink) {
+                        const EvaluationRule& rule, const EvaluationSink& sink) {
   Tensors parameters = ExpandToTasks(theta, tasks.tasks());
   InnerOptimizer::State state = learner.optimizer->Begin();
   for (int64_t step = 0;; ++step) {
     {
       const torch::NoGradGuard no_grad;
-      const Tensor outputs = QueryOutputs(*learner.model, parameters, tasks, transduction);
+      const Tensor outputs = QueryOutputs(*learner.model, parameters, tasks, rule.transduction);
       sink(step, Float64(TaskLosses(learner.loss, outputs, tasks.query)),
            Float64(TaskAccuracies(learner.loss, outputs, tasks.query)));
     }
-    if (step == steps) {
+    if (step == rule.steps) {
       return;
     }
     const LossGradients support =
         Differentiate(learner, parameters, tasks.support, /*create_graph=*/false);
-    parameters = DetachedStep(learner, parameters, support.gradients, state);
+    const Tensors before = std::move(parameters);
+    parameters = DetachedStep(learner, before, support.gradients, state);
+    if (rule.line_search > 0) {
+      HalveRisingSteps(learner, tasks.support, rule.line_search, support.losses, before,
+                       parameters);
+    }
   }
 }
 

@@ -7,7 +7,7 @@ namespace innerloop::meta {
 
 // Algorithm::Evaluate for methods that adapt theta by the learner's optimiser on the support set.
 void EvaluateAdaptation(const Learner& learner, const Tensors& theta, const TaskBatch& tasks,
-                        int64_t steps, v1::Transduction transduction, const EvaluationSink& sink);
+                        const EvaluationRule& rule, const EvaluationSink& sink);
 
 // The queries' outputs [T, n, O] at the parameters [T, ...], where queries may influence each other
 // as `transduction` has it. Without gradients.

@@ -140,9 +140,9 @@ MamlAlgorithm::MetaGradient MamlAlgorithm::QueryGradient(Tensors initial, Tensor
   return result;
 }
 
-void MamlAlgorithm::Evaluate(const Tensors& theta, const TaskBatch& tasks, int64_t steps,
-                             v1::Transduction transduction, const EvaluationSink& sink) const {
-  EvaluateAdaptation(learner_, theta, tasks, steps, transduction, sink);
+void MamlAlgorithm::Evaluate(const Tensors& theta, const TaskBatch& tasks,
+                             const EvaluationRule& rule, const EvaluationSink& sink) const {
+  EvaluateAdaptation(learner_, theta, tasks, rule, sink);
 }
 
 }  // namespace innerloop::meta

@@ -19,8 +19,8 @@ class MamlAlgorithm : public Algorithm {
   const std::vector<MetaParameter>& meta_parameters() const override { return meta_parameters_; }
   void AddUpdates(const Tensors& theta, const TaskBatch& tasks, bool detailed, Tensors& updates,
                   TaskSums& sums) const override;
-  void Evaluate(const Tensors& theta, const TaskBatch& tasks, int64_t steps,
-                v1::Transduction transduction, const EvaluationSink& sink) const override;
+  void Evaluate(const Tensors& theta, const TaskBatch& tasks, const EvaluationRule& rule,
+                const EvaluationSink& sink) const override;
 
  private:
   // The inner loop's result, and each task's gradient of its query loss by its initial parameters.

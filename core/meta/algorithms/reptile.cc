@@ -49,9 +49,9 @@ void ReptileAlgorithm::AddUpdates(const Tensors& theta, const TaskBatch& tasks, 
   AddMeasures(learner_, adapted, tasks, detailed, sums);
 }
 
-void ReptileAlgorithm::Evaluate(const Tensors& theta, const TaskBatch& tasks, int64_t steps,
-                                v1::Transduction transduction, const EvaluationSink& sink) const {
-  EvaluateAdaptation(learner_, theta, tasks, steps, transduction, sink);
+void ReptileAlgorithm::Evaluate(const Tensors& theta, const TaskBatch& tasks,
+                                const EvaluationRule& rule, const EvaluationSink& sink) const {
+  EvaluateAdaptation(learner_, theta, tasks, rule, sink);
 }
 
 }  // namespace innerloop::meta

@@ -21,8 +21,8 @@ class ReptileAlgorithm : public Algorithm {
   TaskSizes TrainingSizes(const TaskSizes& sizes) const override;
   void AddUpdates(const Tensors& theta, const TaskBatch& tasks, bool detailed, Tensors& updates,
                   TaskSums& sums) const override;
-  void Evaluate(const Tensors& theta, const TaskBatch& tasks, int64_t steps,
-                v1::Transduction transduction, const EvaluationSink& sink) const override;
+  void Evaluate(const Tensors& theta, const TaskBatch& tasks, const EvaluationRule& rule,
+                const EvaluationSink& sink) const override;
 
  private:
   ReptileAlgorithm(const v1::Reptile& spec, Learner learner)

@@ -129,21 +129,22 @@ class FusedMaml final : public Algorithm {
   }
 
   // Without batch norm the kinds of transduction agree.
-  void Evaluate(const Tensors& theta, const TaskBatch& tasks, int64_t steps,
-                v1::Transduction transduction, const EvaluationSink& sink) const override {
-    if (!Takes(theta, tasks)) {
-      autograd_->Evaluate(theta, tasks, steps, transduction, sink);
+  void Evaluate(const Tensors& theta, const TaskBatch& tasks, const EvaluationRule& rule,
+                const EvaluationSink& sink) const override {
+    // The kernels take steps as they are; looking back is rare and not in training's way.
+    if (!Takes(theta, tasks) || rule.line_search > 0) {
+      autograd_->Evaluate(theta, tasks, rule, sink);
       return;
     }
     Arrays arrays;
-    MamlRule rule = rule_;
-    rule.inner_steps = static_cast<size_t>(steps);
-    const std::vector<int64_t> size = {steps + 1, tasks.support.tasks()};
+    MamlRule kernel_rule = rule_;
+    kernel_rule.inner_steps = static_cast<size_t>(rule.steps);
+    const std::vector<int64_t> size = {rule.steps + 1, tasks.support.tasks()};
     const Tensor losses = torch::zeros(size, torch::kFloat64);
     const Tensor accuracies = torch::zeros(size, torch::kFloat64);
-    fused::EvaluateMaml(shape_, rule, arrays.Parameters(theta), TasksOf(tasks, arrays),
+    fused::EvaluateMaml(shape_, kernel_rule, arrays.Parameters(theta), TasksOf(tasks, arrays),
                         losses.data_ptr<double>(), accuracies.data_ptr<double>());
-    for (int64_t step = 0; step <= steps; ++step) {
+    for (int64_t step = 0; step <= rule.steps; ++step) {
       sink(step, losses[step], HasAccuracy() ? accuracies[step] : Tensor());
     }
   }

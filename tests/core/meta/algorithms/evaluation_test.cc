@@ -8,6 +8,7 @@
 namespace innerloop::meta {
 namespace {
 
+const TaskShape kPoints{.input = {2}, .outputs = 1, .classification = false};
 const TaskShape kImages{.input = {8, 8, 1}, .outputs = 3, .classification = true};
 
 // A model with random parameters of `count` tasks, in float64.
@@ -111,7 +112,7 @@ TEST(Evaluation, FoldsQueriesOfImagesAndCountsTheSameAccuracies) {
   for (const auto transduction : {v1::TRANSDUCTION_ALL_QUERIES, v1::TRANSDUCTION_SINGLE_QUERY,
                                   v1::TRANSDUCTION_SUPPORT_STATISTICS}) {
     Tensors values;
-    algorithm->Evaluate(theta, tasks, /*steps=*/4, transduction,
+    algorithm->Evaluate(theta, tasks, {.steps = 4, .transduction = transduction},
                         [&](int64_t, const Tensor& losses, const Tensor& accuracies) {
                           values.push_back(losses);
                           values.push_back(accuracies);
@@ -121,6 +122,43 @@ TEST(Evaluation, FoldsQueriesOfImagesAndCountsTheSameAccuracies) {
   }
   EXPECT_LT(Difference(measured[1], measured[0]), 1e-10);
   EXPECT_LT(Difference(measured[2], measured[0]), 1e-10);
+}
+
+// Losses [steps + 1, T] of the tasks' queries.
+Tensor LossesBySteps(const std::string& learning_rate, const TaskBatch& tasks,
+                     int64_t line_search) {
+  torch::manual_seed(45);
+  const auto algorithm = MakeAlgorithm(
+      "mlp { hidden: [8] }",
+      "maml { inner_steps: 1 inner_optimizer { sgd { learning_rate: " + learning_rate + " } } }",
+      kPoints);
+  const Tensors theta = RandomTheta(*algorithm, torch::kDouble);
+  Tensors losses;
+  algorithm->Evaluate(theta, tasks, {.steps = 4, .line_search = line_search},
+                      [&](int64_t, const Tensor& step, const Tensor&) { losses.push_back(step); });
+  return torch::stack(losses);
+}
+
+TEST(LineSearch, KeepsTheSupportLossFromRising) {
+  torch::manual_seed(46);
+  TaskBatch tasks = RandomTasks(kPoints, /*tasks=*/6, /*support=*/5, /*queries=*/5, torch::kDouble);
+  tasks.query = tasks.support;  // what is measured is then the support loss
+  const Tensor plain = LossesBySteps("5", tasks, /*line_search=*/0);
+  EXPECT_TRUE((plain[4] > plain[0]).any().item<bool>()) << "steps of this size ought to diverge";
+  const Tensor searched = LossesBySteps("5", tasks, /*line_search=*/30);
+  for (int64_t step = 0; step < 4; ++step) {
+    EXPECT_TRUE((searched[step + 1] <= searched[step]).all().item<bool>()) << searched;
+  }
+  EXPECT_TRUE((searched[4] < searched[0]).all().item<bool>()) << "and it still adapts";
+}
+
+TEST(LineSearch, LeavesTasksAloneWhoseLossFalls) {
+  torch::manual_seed(47);
+  TaskBatch tasks = RandomTasks(kPoints, 6, 5, 5, torch::kDouble);
+  tasks.query = tasks.support;
+  const Tensor plain = LossesBySteps("1e-4", tasks, 0);
+  ASSERT_TRUE((plain[4] < plain[0]).all().item<bool>());
+  EXPECT_TRUE(torch::equal(LossesBySteps("1e-4", tasks, 30), plain));
 }
 
 }  // namespace

@@ -169,7 +169,7 @@ TEST_P(PlainLoopTest, EvaluationMeasuresQueriesAfterEachInnerStep) {
   const Tensors theta = RandomTheta(*algorithm, type_);
   std::vector<Tensor> losses;
   std::vector<Tensor> accuracies;
-  algorithm->Evaluate(theta, tasks, kSteps, v1::TRANSDUCTION_ALL_QUERIES,
+  algorithm->Evaluate(theta, tasks, {.steps = kSteps},
                       [&](int64_t step, const Tensor& loss, const Tensor& accuracy) {
                         EXPECT_EQ(step, static_cast<int64_t>(losses.size()));
                         losses.push_back(loss);

@@ -138,12 +138,12 @@ TEST_F(FusedMamlTest, EvaluationAgreesWithAutomaticDifferentiationAfterEachStep)
     const Tensors theta = RandomTheta(*by.autograd, torch::kFloat32);
     const TaskBatch tasks = Tasks(shape);
     std::vector<std::pair<Tensor, Tensor>> expected;
-    by.autograd->Evaluate(theta, tasks, /*steps=*/4, v1::TRANSDUCTION_SINGLE_QUERY,
+    by.autograd->Evaluate(theta, tasks, {.steps = 4, .transduction = v1::TRANSDUCTION_SINGLE_QUERY},
                           [&](int64_t, const Tensor& losses, const Tensor& accuracies) {
                             expected.emplace_back(losses, accuracies);
                           });
     int64_t steps = 0;
-    by.fused->Evaluate(theta, tasks, /*steps=*/4, v1::TRANSDUCTION_SINGLE_QUERY,
+    by.fused->Evaluate(theta, tasks, {.steps = 4, .transduction = v1::TRANSDUCTION_SINGLE_QUERY},
                        [&](int64_t step, const Tensor& losses, const Tensor& accuracies) {
                          ASSERT_EQ(step, steps++);
                          EXPECT_TRUE(torch::allclose(losses, expected[step].first, 1e-5, 1e-6));
