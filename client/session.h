@@ -50,13 +50,13 @@ struct Session {
     return {s.err_is_terminal ? &s.err : nullptr, true, s.columns, s.clock};
   }
 
-  TrainingClient Client() { return TrainingClient(client, cancellation); }
+  TrainingClient Client() { return {client, cancellation}; }
   // The same for another address, with short calls that outlast a coordinator's restart.
   TrainingClient PatientClient(std::string coordinator) {
     ClientOptions patient = client;
     patient.coordinator = std::move(coordinator);
     patient.call_patience = patient.stream_patience;
-    return TrainingClient(patient, cancellation);
+    return {patient, cancellation};
   }
 };
 

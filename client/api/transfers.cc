@@ -185,9 +185,9 @@ absl::StatusOr<std::string> TrainingClient::DownloadCheckpoint(const std::string
   if (fd < 0) {
     return FileError("create", partial);
   }
-  auto abandon = absl::MakeCleanup([&partial] { ::unlink(partial.c_str()); });
+  absl::Cleanup abandon = [&partial] { ::unlink(partial.c_str()); };
   {
-    const auto close = absl::MakeCleanup([fd] { ::close(fd); });
+    const absl::Cleanup close = [fd] { ::close(fd); };
     Retry retry(options_.stream_patience, *options_.clock, cancellation_);
     uint64_t offset = 0;
     while (true) {

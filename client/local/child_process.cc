@@ -83,7 +83,7 @@ absl::Status ChildProcess::Start(const std::vector<std::string>& arguments, int 
     return absl::ErrnoToStatus(errno, "cannot make a pipe");
   }
   output = ends[0];
-  const auto close_writer = absl::MakeCleanup([&ends] { ::close(ends[1]); });
+  const absl::Cleanup close_writer = [&ends] { ::close(ends[1]); };
   const absl::MutexLock lock(&mu_);
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
@@ -128,13 +128,13 @@ absl::StatusOr<Ending> ChildProcess::Run(
   if (log < 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("cannot write ", log_path));
   }
-  const auto close_log = absl::MakeCleanup([log] { ::close(log); });
+  const absl::Cleanup close_log = [log] { ::close(log); };
   int output = -1;
-  const auto close_output = absl::MakeCleanup([&output] {
+  const absl::Cleanup close_output = [&output] {
     if (output >= 0) {
       ::close(output);
     }
-  });
+  };
   INNERLOOP_RETURN_IF_ERROR(Start(arguments, log, output));
   ReadLines(output, log, on_line);
   return Reap();

@@ -1,10 +1,9 @@
 // Ctrl-C and its like, as calls.
 #pragma once
 
+#include <csignal>
 #include <functional>
 #include <thread>
-
-#include <signal.h>
 
 namespace innerloop::client {
 
