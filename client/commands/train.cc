@@ -121,6 +121,9 @@ absl::StatusOr<v1::Job> RunJob(const PreparedJob& prepared, const std::string& s
   live.Print(absl::StrCat(
       "job ", job.id(), " in ", state_dir,
       metrics.empty() ? "" : absl::StrCat(", metrics at http://", metrics, "/metrics")));
+  v1::JobEvents begun;
+  *begun.mutable_job() = job;
+  progress.OnEvents(begun);
   return client.Watch(job.id(), job.iteration(), WatchWith(progress, live));
 }
 

@@ -178,9 +178,8 @@ TEST_F(TrainTest, AfterAFailureTheSameJobStartsAnew) {
 }
 
 TEST_F(TrainTest, CtrlCStopsAndSaysHowToGoOn) {
-  v1::JobEvents events;
-  *events.mutable_job() = Waves(v1::JOB_STATE_RUNNING, 30);
-  service_.AddWatch({.messages = {events}, .hold = true});
+  service_.AddJob(Waves(v1::JOB_STATE_PAUSED, 30));
+  service_.AddWatch({.hold = true});
   Outcome outcome;
   std::thread program([&] { outcome = Train({}); });
   service_.AwaitWatches(1);
