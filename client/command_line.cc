@@ -117,6 +117,11 @@ void AddEvaluate(CLI::App& root, Arguments& arguments) {
       "--steps", [&](uint32_t n) { protocol.set_inner_steps(n); }, "Inner steps", 0);
   add_number(
       "--episodes", [&](uint32_t n) { protocol.set_episodes(n); }, "Tasks", 1);
+  app->add_option_function<uint32_t>(
+         "--line-search", [&protocol](uint32_t n) { protocol.set_line_search(n); },
+         "Most halvings of an inner step that would raise the support loss; 0 takes steps as they "
+         "are")
+      ->check(CLI::Range(0, 30));
   app->add_option_function<std::string>(
          "--split",
          [&protocol](const std::string& name) {

@@ -13,7 +13,6 @@ int main(int argc, char** argv) {
   innerloop::client::Surroundings surroundings{
       .out = std::cout,
       .err = std::cerr,
-      .out_is_terminal = ::isatty(STDOUT_FILENO) == 1,
       .err_is_terminal = ::isatty(STDERR_FILENO) == 1,
       .columns = known ? size.ws_col : size_t{80},
       .program_folder = innerloop::client::OwnProgramFolder()};

@@ -18,7 +18,6 @@ namespace innerloop::client {
 struct Surroundings {
   std::ostream& out;
   std::ostream& err;
-  bool out_is_terminal = false;
   bool err_is_terminal = false;
   size_t columns = 80;
   // Folder of innerloop-coordinator and innerloop-worker.
@@ -40,14 +39,12 @@ struct Session {
     out() << (json ? JsonLine(object) : text);
   }
 
-  // Progress belongs to the output for people. Where the output is for a program, people see it
-  // on standard error, if that is a terminal.
+  // Progress goes to standard error, so that standard output holds the result alone. A program that
+  // reads JSON has no use for it: then only a terminal gets it.
   LiveLineOptions Live() const {
     const Surroundings& s = surroundings;
-    if (!json) {
-      return {&s.out, s.out_is_terminal, s.columns, s.clock};
-    }
-    return {s.err_is_terminal ? &s.err : nullptr, true, s.columns, s.clock};
+    const bool shown = !json || s.err_is_terminal;
+    return {shown ? &s.err : nullptr, s.err_is_terminal, s.columns, s.clock};
   }
 
   TrainingClient Client() { return {client, cancellation}; }

@@ -60,6 +60,7 @@ Json EvaluationJson(const v1::Evaluation& evaluation) {
   json["queries"] = protocol.queries();
   json["episodes"] = protocol.episodes();
   json["transductive"] = TransductionName(protocol.transduction());
+  json["line_search"] = protocol.line_search();
   json["steps"] = Json::array();
   for (const v1::StepMeasure& measure : evaluation.steps()) {
     Json step;

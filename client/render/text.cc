@@ -67,9 +67,19 @@ std::string MethodName(const v1::JobSpec& spec) {
 std::string ProtocolText(const v1::EvaluationProtocol& protocol) {
   const std::string split =
       absl::AsciiStrToLower(absl::StripPrefix(v1::Split_Name(protocol.split()), "SPLIT_"));
-  return absl::StrCat(split, ", ",
-                      protocol.ways() > 1 ? absl::StrCat(protocol.ways(), "-way ") : "",
-                      protocol.shots(), "-shot, ", Count(protocol.episodes()), " episodes");
+  std::string text =
+      absl::StrCat(split, ", ", protocol.ways() > 1 ? absl::StrCat(protocol.ways(), "-way ") : "",
+                   protocol.shots(), "-shot, ", protocol.queries(), " queries, ",
+                   Count(protocol.episodes()), " episodes");
+  if (protocol.ways() > 1) {
+    absl::StrAppend(&text, protocol.transduction() == v1::TRANSDUCTION_ALL_QUERIES
+                               ? ", transductive"
+                               : ", not transductive");
+  }
+  if (protocol.line_search() > 0) {
+    absl::StrAppend(&text, ", backtracking line search");
+  }
+  return text;
 }
 
 std::string EvaluationTable(const v1::Evaluation& evaluation, const v1::JobSpec* spec) {

@@ -46,6 +46,7 @@ absl::StatusOr<v1::EvaluationProtocol> ResolveProtocol(const v1::JobSpec& resolv
   INNERLOOP_RETURN_IF_ERROR(InRange(name("episodes"), result.episodes(), 1U, kMaxEpisodes));
   INNERLOOP_RETURN_IF_ERROR(InRange(name("inner_steps"), result.inner_steps(), 0U, kMaxSteps));
 
+  result.set_line_search(result.line_search());
   INNERLOOP_RETURN_IF_ERROR(InRange(name("line_search"), result.line_search(), 0U, 30U));
   if (resolved.tasks().has_episodes()) {
     const v1::EpisodeTasks& tasks = resolved.tasks().episodes();

@@ -21,7 +21,7 @@
 namespace innerloop {
 
 // Largest write (an entry that is larger goes alone) and the largest message that is taken.
-inline constexpr int kMaxBatchBytes = 2 << 20;
+inline constexpr int kMaxBatchBytes = (2 << 20) + 4096;
 inline constexpr int kMaxMessageBytes = 4 << 20;
 // Field number of `frame` in both Instruction and Report.
 inline constexpr int kFrameField = 4;

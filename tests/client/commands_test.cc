@@ -180,7 +180,7 @@ TEST_F(CommandsTest, WatchShowsTheResultAndTheOutcome) {
   const Outcome outcome = Run({"watch", "j1"});
   EXPECT_EQ(outcome.code, 1);
   EXPECT_THAT(outcome.out, HasSubstr("j1 FAILED"));
-  EXPECT_EQ(outcome.err, "innerloop: job j1 failed: it diverged\n");
+  EXPECT_THAT(outcome.err, EndsWith("\ninnerloop: job j1 failed: it diverged\n"));
 }
 
 TEST_F(CommandsTest, WatchSaysOnceThatTheCoordinatorIsAway) {
@@ -192,9 +192,9 @@ TEST_F(CommandsTest, WatchSaysOnceThatTheCoordinatorIsAway) {
   service_.AddWatch({.messages = {events}});
   const Outcome outcome = Run({"watch", "j1"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  const size_t said = outcome.out.find("waiting for the coordinator: ");
+  const size_t said = outcome.err.find("waiting for the coordinator: ");
   EXPECT_NE(said, std::string::npos);
-  EXPECT_EQ(outcome.out.find("waiting for", said + 1), std::string::npos) << outcome.out;
+  EXPECT_EQ(outcome.err.find("waiting for", said + 1), std::string::npos) << outcome.err;
 }
 
 TEST_F(CommandsTest, WatchAsJsonIsALineForEachEvent) {
@@ -253,7 +253,7 @@ TEST_F(CommandsTest, EvaluateSendsOnlyWhatWasGiven) {
 }
 
 TEST_F(CommandsTest, EvaluateSaysThatItWaitsForAWorker) {
-  EXPECT_THAT(Run({"evaluate", "j1"}).out, StartsWith("no workers are connected"));
+  EXPECT_THAT(Run({"evaluate", "j1"}).err, StartsWith("no workers are connected"));
 }
 
 }  // namespace

@@ -87,7 +87,8 @@ v1::Evaluation Accuracies() {
 
 TEST(EvaluationView, ShowsPercentInTablesAndFractionsInJson) {
   EXPECT_EQ(EvaluationTable(Accuracies()),
-            "evaluation of iteration 1,500: test, 5-way 1-shot, 1,000 episodes, ± 95 % interval\n"
+            "evaluation of iteration 1,500: test, 5-way 1-shot, 1 query, 1,000 episodes, not "
+            "transductive, ± 95 % interval\n"
             "step   accuracy, %             loss\n"
             "   0  20.00 ± 0.41  1.5000 ± 0.0100\n"
             "   1  95.00 ± 0.41  0.5000 ± 0.0100\n");

@@ -107,10 +107,12 @@ TEST_F(TrainTest, ShowsTheEvaluationAndWhereTheCheckpointLies) {
   AddEnd(Waves(v1::JOB_STATE_SUCCEEDED, 100));
   const Outcome outcome = Train({});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_THAT(outcome.out,
+  EXPECT_THAT(outcome.err,
               AllOf(HasSubstr("job new1 in " + state_), HasSubstr("http://127.0.0.1:7401/metrics"),
-                    HasSubstr("iteration 100 of 100 (100 %)"), HasSubstr("0.2500 ± 0.0000"),
-                    HasSubstr("/s/jobs/j1/checkpoint.safetensors"), HasSubstr("200/s")));
+                    HasSubstr("iteration 100 of 100 (100 %)")));
+  EXPECT_THAT(outcome.out,
+              AllOf(HasSubstr("0.2500 ± 0.0000"), HasSubstr("/s/jobs/j1/checkpoint.safetensors"),
+                    HasSubstr("200/s")));
 }
 
 TEST_F(TrainTest, AFailedJobIsShownAndFails) {
@@ -131,7 +133,7 @@ TEST_F(TrainTest, ARunThatStoppedGoesOn) {
   EXPECT_THAT(service_.submitted(), IsEmpty());
   EXPECT_THAT(service_.calls(), ElementsAre("list", "resume j1"));
   EXPECT_THAT(service_.watched_from(), ElementsAre(40));
-  EXPECT_THAT(outcome.out, HasSubstr("going on with job j1 at iteration 40"));
+  EXPECT_THAT(outcome.err, HasSubstr("going on with job j1 at iteration 40"));
 }
 
 TEST_F(TrainTest, MoreIterationsExtendTheRun) {

@@ -41,7 +41,10 @@ class Cluster : public ::testing::Test {
 
   void StartWorker() {
     worker_ = std::make_unique<Process>(
-        "innerloop-worker", std::vector<std::string>{"--coordinator", address_, "--slots", "1"});
+        "innerloop-worker", std::vector<std::string>{"--coordinator", address_, "--slots", "1"},
+        std::vector<std::string>{}, Output::kPipe);
+    // From here on it takes signals its own way.
+    ASSERT_NE(worker_->AwaitLine("metrics on "), "");
   }
 
   Outcome Client(std::vector<std::string> arguments) {
