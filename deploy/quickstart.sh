@@ -20,7 +20,7 @@ bin=build/release/bin
 
 runs=quickstart-runs
 mkdir -p "$runs"
-say "3/4 Sinusoid regression by MAML: a coordinator and two workers, 70,000 iterations (about 1 minute)"
+say "3/4 Sinusoid regression by MAML: a coordinator and two workers, 70,000 iterations (about a minute)"
 "$bin/innerloop" train client/jobs/sinusoid_maml.textproto --workers 2 --state-dir "$runs/sinusoid" >"$runs/sinusoid.txt"
 
 say "4/4 Omniglot 5-way 1-shot by MAML: 1,500 iterations (some minutes)"

@@ -14,6 +14,7 @@
 #include "client/local/local_run.h"
 #include "client/render/numbers.h"
 #include "client/render/progress.h"
+#include "core/job/check_data.h"
 #include "core/job/job_spec.h"
 #include "core/support/status_macros.h"
 
@@ -38,6 +39,10 @@ absl::StatusOr<PreparedJob> Prepare(const TrainOptions& options) {
   }
   INNERLOOP_ASSIGN_OR_RETURN(prepared.resolved,
                              ResolveJobSpec(spec, prepared.data_set ? &description : nullptr));
+  if (prepared.data_set) {
+    INNERLOOP_ASSIGN_OR_RETURN(const auto examples, Dataset::Open(prepared.data_set->path));
+    INNERLOOP_RETURN_IF_ERROR(CheckJobAgainstData(prepared.resolved, *examples));
+  }
   return prepared;
 }
 

@@ -67,10 +67,10 @@ std::string MethodName(const v1::JobSpec& spec) {
 std::string ProtocolText(const v1::EvaluationProtocol& protocol) {
   const std::string split =
       absl::AsciiStrToLower(absl::StripPrefix(v1::Split_Name(protocol.split()), "SPLIT_"));
-  std::string text =
-      absl::StrCat(split, ", ", protocol.ways() > 1 ? absl::StrCat(protocol.ways(), "-way ") : "",
-                   protocol.shots(), "-shot, ", protocol.queries(), " queries, ",
-                   Count(protocol.episodes()), " episodes");
+  std::string text = absl::StrCat(
+      split, ", ", protocol.ways() > 1 ? absl::StrCat(protocol.ways(), "-way ") : "",
+      protocol.shots(), "-shot, ", protocol.queries(),
+      protocol.queries() == 1 ? " query, " : " queries, ", Count(protocol.episodes()), " episodes");
   if (protocol.ways() > 1) {
     absl::StrAppend(&text, protocol.transduction() == v1::TRANSDUCTION_ALL_QUERIES
                                ? ", transductive"

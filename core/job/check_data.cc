@@ -30,49 +30,60 @@ uint64_t LargestGroup(const std::vector<uint32_t>& classes, const Dataset& datas
   return largest;
 }
 
-}  // namespace
-
-absl::Status CheckSplitAgainstData(const v1::EpisodeTasks& tasks, v1::Split split,
-                                   const Dataset& dataset) {
-  INNERLOOP_ASSIGN_OR_RETURN(const ClassLists lists, ResolveSplit(dataset, tasks.split()));
+absl::Status CheckClasses(const v1::EpisodeTasks& tasks, const ClassLists& lists, v1::Split split,
+                          const Dataset& dataset) {
   const std::vector<uint32_t>& classes = lists.Of(split);
   // Rotated training classes are classes of their own.
-  const bool four =
-      split == v1::SPLIT_TRAIN && tasks.rotations() == v1::EpisodeTasks::ROTATIONS_CLASSES;
-  const uint64_t available = classes.size() * (four ? 4 : 1);
+  const uint64_t turns =
+      split == v1::SPLIT_TRAIN && tasks.rotations() == v1::EpisodeTasks::ROTATIONS_CLASSES ? 4 : 1;
+  const uint64_t available =
+      turns * (tasks.within_group() ? LargestGroup(classes, dataset) : classes.size());
   if (tasks.ways() > available) {
     return absl::InvalidArgumentError(
         absl::StrCat("tasks.episodes.ways is ", tasks.ways(), "; the ", SplitName(split),
-                     " split of '", tasks.dataset(), "' has ", available, " classes"));
-  }
-  if (!tasks.within_group()) {
-    return absl::OkStatus();
-  }
-  if (dataset.class_groups().empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("tasks.episodes.within_group: the classes of '",
-                                                   tasks.dataset(), "' have no groups"));
-  }
-  if (const uint64_t largest = LargestGroup(classes, dataset) * (four ? 4 : 1);
-      tasks.ways() > largest) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "tasks.episodes.ways is ", tasks.ways(), "; the largest group in the ", SplitName(split),
-        " split of '", tasks.dataset(), "' has ", largest, " classes"));
+                     " split of '", tasks.dataset(), "' has ", available, " classes",
+                     tasks.within_group() ? " in its largest group" : ""));
   }
   return absl::OkStatus();
 }
+
+absl::Status CheckExamples(const v1::EvaluationProtocol& protocol, absl::string_view field,
+                           const ClassLists& lists, const Dataset& dataset) {
+  for (const uint32_t c : lists.Of(protocol.split())) {
+    const int64_t examples = dataset.class_begin(c + 1) - dataset.class_begin(c);
+    if (int64_t{protocol.shots()} + protocol.queries() > examples) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(field, " takes ", protocol.shots(), " shots and ", protocol.queries(),
+                       " queries of each class; class '", dataset.class_names()[c], "' of the ",
+                       SplitName(protocol.split()), " split has ", examples, " examples"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::Status CheckJobAgainstData(const v1::JobSpec& resolved, const Dataset& dataset) {
   if (!resolved.tasks().has_episodes()) {
     return absl::OkStatus();
   }
   const v1::EpisodeTasks& tasks = resolved.tasks().episodes();
-  INNERLOOP_RETURN_IF_ERROR(CheckSplitAgainstData(tasks, v1::SPLIT_TRAIN, dataset));
+  if (tasks.within_group() && dataset.class_groups().empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("tasks.episodes.within_group: the classes of '",
+                                                   tasks.dataset(), "' have no groups"));
+  }
+  INNERLOOP_ASSIGN_OR_RETURN(const ClassLists lists, ResolveSplit(dataset, tasks.split()));
+  INNERLOOP_RETURN_IF_ERROR(CheckClasses(tasks, lists, v1::SPLIT_TRAIN, dataset));
   const v1::EvaluationSchedule& evaluation = resolved.evaluation();
   if (evaluation.every() > 0) {
-    INNERLOOP_RETURN_IF_ERROR(CheckSplitAgainstData(tasks, evaluation.periodic().split(), dataset));
+    const v1::EvaluationProtocol& periodic = evaluation.periodic();
+    INNERLOOP_RETURN_IF_ERROR(CheckClasses(tasks, lists, periodic.split(), dataset));
+    INNERLOOP_RETURN_IF_ERROR(CheckExamples(periodic, "evaluation.periodic", lists, dataset));
   }
   if (!evaluation.skip_final()) {
-    INNERLOOP_RETURN_IF_ERROR(CheckSplitAgainstData(tasks, evaluation.final().split(), dataset));
+    const v1::EvaluationProtocol& final = evaluation.final();
+    INNERLOOP_RETURN_IF_ERROR(CheckClasses(tasks, lists, final.split(), dataset));
+    INNERLOOP_RETURN_IF_ERROR(CheckExamples(final, "evaluation.final", lists, dataset));
   }
   return absl::OkStatus();
 }

@@ -7,13 +7,9 @@
 
 namespace innerloop {
 
-// Whether every split that the resolved job trains or is evaluated on has enough classes for its
-// tasks (and, within groups, a group with enough). INVALID_ARGUMENT: "tasks.episodes.ways is 30;
-// the test split of 'digits' has 10 classes".
+// Whether every split that the resolved job trains or is evaluated on has enough classes, and they
+// enough examples, for its tasks. INVALID_ARGUMENT: "tasks.episodes.ways is 30; the test split of
+// 'digits' has 10 classes".
 absl::Status CheckJobAgainstData(const v1::JobSpec& resolved, const Dataset& dataset);
-
-// The same for one evaluation.
-absl::Status CheckSplitAgainstData(const v1::EpisodeTasks& tasks, v1::Split split,
-                                   const Dataset& dataset);
 
 }  // namespace innerloop

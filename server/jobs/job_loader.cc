@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/job/check_data.h"
 #include "core/job/job_spec.h"
 #include "core/support/status_macros.h"
 
@@ -52,6 +53,11 @@ absl::StatusOr<Submission> Prepare(const v1::JobSpec& spec, DataSetStore& data_s
   INNERLOOP_ASSIGN_OR_RETURN(
       result.spec,
       ResolveJobSpec(wanted, result.data_set.has_value() ? &*result.data_set : nullptr));
+  if (result.data_set.has_value()) {
+    INNERLOOP_ASSIGN_OR_RETURN(const auto examples,
+                               Dataset::Open(data_sets.PathOf(result.data_set->sha256())));
+    INNERLOOP_RETURN_IF_ERROR(CheckJobAgainstData(result.spec, *examples));
+  }
   if (!result.spec.init_from().empty()) {
     std::vector<std::string> damaged;
     INNERLOOP_ASSIGN_OR_RETURN(Checkpoint from,

@@ -1,0 +1,112 @@
+#include "core/job/check_data.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/job/job_spec.h"
+
+namespace innerloop {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Twelve classes of four one-pixel images, in groups of 6, 4 and 2 classes.
+std::shared_ptr<const Dataset> Letters() {
+  DatasetContent content;
+  content.name = "letters";
+  content.example_shape = {1, 1, 1};
+  content.group_names = {"large", "middle", "small"};
+  for (int c = 0; c < 12; ++c) {
+    const uint32_t group = c < 6 ? 0 : c < 10 ? 1 : 2;
+    content.class_names.push_back(content.group_names[group] + "/" + static_cast<char>('a' + c));
+    content.class_groups.push_back(group);
+    for (int i = 0; i < 4; ++i) {
+      content.images.push_back(static_cast<uint8_t>(c));
+      content.labels.push_back(c);
+    }
+  }
+  const std::string path = ::testing::TempDir() + "/letters.safetensors";
+  EXPECT_TRUE(WriteDataset(content, path).ok());
+  return *Dataset::Open(path);
+}
+
+v1::JobSpec Job(const Dataset& letters) {
+  v1::JobSpec spec;
+  spec.mutable_model()->mutable_linear();
+  v1::EpisodeTasks& tasks = *spec.mutable_tasks()->mutable_episodes();
+  tasks.set_dataset("letters");
+  tasks.set_ways(3);
+  tasks.set_shots(1);
+  for (const std::string& name : letters.class_names()) {
+    v1::ClassSplit::Names& names = *tasks.mutable_split()->mutable_names();
+    *(name[0] == 'l' ? names.add_train() : names.add_test()) = name;
+  }
+  spec.mutable_algorithm()->mutable_maml()->set_inner_steps(1);
+  spec.set_meta_batch(2);
+  spec.set_iterations(1);
+  return spec;
+}
+
+absl::Status Check(const std::function<void(v1::JobSpec&)>& change) {
+  const std::shared_ptr<const Dataset> letters = Letters();
+  v1::JobSpec spec = Job(*letters);
+  change(spec);
+  const v1::DataSetDescription description = letters->Describe();
+  const auto resolved = ResolveJobSpec(spec, &description);
+  EXPECT_TRUE(resolved.ok()) << resolved.status();
+  return CheckJobAgainstData(*resolved, *letters);
+}
+
+TEST(CheckJobAgainstData, TakesAJobThatItsDataSuffice) {
+  EXPECT_EQ(Check([](auto&) {}), absl::OkStatus());
+}
+
+TEST(CheckJobAgainstData, NamesTheSplitThatHasTooFewClasses) {
+  const absl::Status status =
+      Check([](v1::JobSpec& spec) { spec.mutable_tasks()->mutable_episodes()->set_ways(7); });
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(),
+            "tasks.episodes.ways is 7; the train split of 'letters' has 6 classes");
+}
+
+TEST(CheckJobAgainstData, LooksOnlyAtSplitsThatAreUsed) {
+  EXPECT_THAT(std::string(Check([](v1::JobSpec& spec) {
+                            spec.mutable_evaluation()->set_every(1);
+                          }).message()),
+              HasSubstr("the validation split of 'letters' has 0 classes"));
+}
+
+TEST(CheckJobAgainstData, RotatedTrainingClassesCountFourTimes) {
+  const auto rotate = [](v1::EpisodeTasks::Rotations rotations) {
+    return Check([rotations](v1::JobSpec& spec) {
+      spec.mutable_evaluation()->set_skip_final(true);
+      spec.mutable_tasks()->mutable_episodes()->set_ways(12);
+      spec.mutable_tasks()->mutable_episodes()->set_rotations(rotations);
+    });
+  };
+  EXPECT_FALSE(rotate(v1::EpisodeTasks::ROTATIONS_AUGMENT).ok());
+  EXPECT_TRUE(rotate(v1::EpisodeTasks::ROTATIONS_CLASSES).ok());
+}
+
+TEST(CheckJobAgainstData, WithinGroupsTheLargestOneDecides) {
+  const absl::Status status = Check([](v1::JobSpec& spec) {
+    spec.mutable_tasks()->mutable_episodes()->set_within_group(true);
+    spec.mutable_tasks()->mutable_episodes()->set_ways(5);
+  });
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("the test split of 'letters' has 4 classes in its largest group"));
+}
+
+TEST(CheckJobAgainstData, AnEvaluationMayNotTakeMoreExamplesThanAClassHas) {
+  const absl::Status status =
+      Check([](v1::JobSpec& spec) { spec.mutable_evaluation()->mutable_final()->set_shots(4); });
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("evaluation.final takes 4 shots and 1 queries of each class"));
+}
+
+}  // namespace
+}  // namespace innerloop
