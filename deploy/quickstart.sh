@@ -7,6 +7,8 @@
 # Runs are kept in quickstart-runs/; a second call continues them or, when they are done, shows their results again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Clones in different folders share what ccache has compiled.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 say() { printf '\n== %s\n' "$*"; }
 
 say "1/4 Setting up"

@@ -6,6 +6,8 @@
 # Tests that need Omniglot are skipped, and say so, unless INNERLOOP_DATA names a folder with omniglot/images_{background,evaluation}.zip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Clones in different folders share what ccache has compiled.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 deploy/setup.sh
 cmake --preset release >/dev/null
 cmake --build --preset release
