@@ -23,9 +23,12 @@
 #define INNERLOOP_ASSIGN_OR_RETURN(target, expression) \
   INNERLOOP_ASSIGN_OR_RETURN_INNER(INNERLOOP_CONCAT(innerloop_or_, __LINE__), target, expression)
 
+// `holder` and `target` stand where no parentheses may.
+// NOLINTBEGIN(bugprone-macro-parentheses)
 #define INNERLOOP_ASSIGN_OR_RETURN_INNER(holder, target, expression) \
   auto holder = (expression);                                        \
   if (!holder.ok()) {                                                \
     return std::move(holder).status();                               \
   }                                                                  \
   target = *std::move(holder)
+// NOLINTEND(bugprone-macro-parentheses)
