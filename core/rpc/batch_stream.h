@@ -20,7 +20,8 @@
 
 namespace innerloop {
 
-// Largest write (an entry that is larger goes alone) and the largest message that is taken.
+// Largest write: two full frames and what is around them (an entry that is larger goes alone). And
+// the largest message that is taken.
 inline constexpr int kMaxBatchBytes = (2 << 20) + 4096;
 inline constexpr int kMaxMessageBytes = 4 << 20;
 // Field number of `frame` in both Instruction and Report.
