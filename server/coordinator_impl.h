@@ -27,8 +27,8 @@ namespace innerloop::server {
 // writes to the streams itself, so that an iteration needs no wake-up inside the coordinator.
 class CoordinatorImpl final : public Coordinator, private JobHost {
  public:
-  CoordinatorImpl(const Options& options, const Dependencies& dependencies)
-      : options_(options), deps_(dependencies) {}
+  CoordinatorImpl(Options options, const Dependencies& dependencies)
+      : options_(std::move(options)), deps_(dependencies) {}
   ~CoordinatorImpl() override;
   // Takes up the stored jobs.
   absl::Status Load();

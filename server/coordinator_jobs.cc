@@ -310,7 +310,7 @@ void CoordinatorImpl::Evaluate(const v1::EvaluateRequest& request,
   }
   absl::MutexLock lock(&mu_);
   if (stopping_) {
-    callbacks_.push_back([done = std::move(done)] { done(Stopping()); });
+    callbacks_.emplace_back([done = std::move(done)] { done(Stopping()); });
   } else {
     dispatcher_.AddLane(*run);
     requested_.push_back({*std::move(run), std::nullopt});
@@ -351,7 +351,7 @@ absl::StatusOr<std::shared_ptr<EvaluationRun>> CoordinatorImpl::PrepareEvaluatio
               deps_.recorder.AddEvaluation(result->job_id(), *result);
             }
             RemoveEvaluation(run);
-            callbacks_.push_back(
+            callbacks_.emplace_back(
                 [done, result = std::move(result)]() mutable { done(std::move(result)); });
             requested_.erase(
                 std::find_if(requested_.begin(), requested_.end(),

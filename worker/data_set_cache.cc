@@ -132,10 +132,10 @@ absl::Status DataSetCache::Fetch(const v1::DataSetDescription& description,
     }
     fetches_.insert(&context);
   }
-  const auto forget = absl::MakeCleanup([&] {
+  const absl::Cleanup forget = [&] {
     absl::MutexLock lock(&mu_);
     fetches_.erase(&context);
-  });
+  };
   return FetchDataSetFile(stub, context, description, part_path);
 }
 

@@ -2,7 +2,9 @@
 
 #include <cerrno>
 #include <memory>
+#include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -28,7 +30,7 @@ absl::Status SystemError(absl::string_view doing, const std::string& path) {
 // The file that grows, its checksum so far, and its length. One thread only.
 class PartFile {
  public:
-  explicit PartFile(const std::string& path) : path_(path) {}
+  explicit PartFile(std::string path) : path_(std::move(path)) {}
   ~PartFile() {
     if (file_ >= 0) {
       close(file_);

@@ -130,7 +130,7 @@ absl::Status Session::OnParameters(const v1::ParametersBegin& begin) {
     return absl::InvalidArgumentError(
         absl::StrCat("parameters of job ", begin.job_id(), ", which was not described"));
   }
-  const absl::Status status = parameters_.Begin(begin);
+  absl::Status status = parameters_.Begin(begin);
   if (absl::IsResourceExhausted(status)) {
     Decline(begin.job_id(), status);
     return absl::OkStatus();

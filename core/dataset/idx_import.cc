@@ -115,8 +115,8 @@ absl::StatusOr<IdxArray> ParseIdx(absl::string_view file) {
                                                    file.size()));
   }
   IdxArray array;
-  const auto dimensions = static_cast<size_t>(file[3]);
   const auto* const bytes = reinterpret_cast<const uint8_t*>(file.data());
+  const size_t dimensions = bytes[3];
   for (size_t i = 0; i < dimensions; ++i) {
     const uint8_t* const at = bytes + 4 + 4 * i;
     array.shape.push_back(int64_t{at[0]} << 24 | at[1] << 16 | at[2] << 8 | at[3]);

@@ -26,6 +26,7 @@ using google::protobuf::Message;
 
 std::string FieldNames(const Descriptor& type) {
   std::vector<std::string> names;
+  names.reserve(type.field_count());
   for (int i = 0; i < type.field_count(); ++i) {
     names.push_back(type.field(i)->name());
   }

@@ -30,7 +30,7 @@ absl::Status SyncFolder(const std::string& folder) {
   if (descriptor < 0) {
     return Failed("open the folder", folder, errno);
   }
-  const auto close_it = absl::MakeCleanup([&] { close(descriptor); });
+  const absl::Cleanup close_it = [&] { close(descriptor); };
   return fsync(descriptor) == 0 ? absl::OkStatus() : Failed("sync the folder", folder, errno);
 }
 
@@ -62,9 +62,9 @@ class RealFileSystem final : public FileSystem {
     if (descriptor < 0) {
       return Failed("create", temporary, errno);
     }
-    auto remove_it = absl::MakeCleanup([&] { unlink(temporary.c_str()); });
+    absl::Cleanup remove_it = [&] { unlink(temporary.c_str()); };
     {
-      const auto close_it = absl::MakeCleanup([&] { close(descriptor); });
+      const absl::Cleanup close_it = [&] { close(descriptor); };
       for (const absl::string_view piece : pieces) {
         INNERLOOP_RETURN_IF_ERROR(WriteAll(descriptor, temporary, piece));
       }
@@ -82,7 +82,7 @@ class RealFileSystem final : public FileSystem {
     if (descriptor < 0) {
       return Failed("open", path, errno);
     }
-    const auto close_it = absl::MakeCleanup([&] { close(descriptor); });
+    const absl::Cleanup close_it = [&] { close(descriptor); };
     struct stat facts {};
     if (fstat(descriptor, &facts) != 0) {
       return Failed("examine", path, errno);

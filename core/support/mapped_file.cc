@@ -22,7 +22,7 @@ absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
   if (descriptor < 0) {
     return failed("open");
   }
-  const auto close_it = absl::MakeCleanup([&] { close(descriptor); });
+  const absl::Cleanup close_it = [&] { close(descriptor); };
   struct stat facts {};
   if (fstat(descriptor, &facts) != 0) {
     return failed("examine");

@@ -23,7 +23,7 @@ constexpr uint64_t kMaxHeader = 100'000'000;
 constexpr size_t kDataAlignment = 64;
 constexpr absl::string_view kUnsealed = "00000000";
 // Quotes inside a JSON string are escaped, so this cannot be part of one.
-constexpr absl::string_view kCrcKey = "\"crc32c\":\"";
+constexpr absl::string_view kCrcKey = R"("crc32c":")";
 
 struct TypeName {
   ElementType type;

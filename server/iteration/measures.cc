@@ -13,7 +13,7 @@ struct Estimate {
 };
 
 Estimate EstimateOf(double sum, double squares, uint64_t count) {
-  const double n = static_cast<double>(count);
+  const auto n = static_cast<double>(count);
   Estimate result;
   result.mean = sum / n;
   if (count > 1) {

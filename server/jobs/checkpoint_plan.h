@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "core/checkpoint/checkpoint.h"
 #include "innerloop/v1/job.pb.h"
@@ -20,7 +21,7 @@ namespace innerloop::server {
 // the JobRunner. Thread-compatible.
 class CheckpointPlan {
  public:
-  explicit CheckpointPlan(const v1::CheckpointSchedule& schedule) : schedule_(schedule) {}
+  explicit CheckpointPlan(v1::CheckpointSchedule schedule) : schedule_(std::move(schedule)) {}
 
   // The job starts or goes on at this version; `stored`: there is a checkpoint of it.
   void Start(uint64_t version, double seconds, bool stored);

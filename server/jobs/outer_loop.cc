@@ -40,7 +40,7 @@ void OuterLoop::Add(size_t shard, FlatBuffer sum) {
 StepOutcome OuterLoop::Step(uint64_t iterations) {
   const absl::Duration begin = clock_.Monotonic();
   FlatBuffer update = reducer_.Take();
-  const float tasks = static_cast<float>(spec_.meta_batch());
+  const auto tasks = static_cast<float>(spec_.meta_batch());
   for (float& value : update.values()) {
     value /= tasks;
   }

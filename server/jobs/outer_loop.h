@@ -65,7 +65,7 @@ class OuterLoop {
   Checkpoint Capture() const;
 
  private:
-  OuterLoop(const v1::JobSpec& spec, const Clock& clock) : spec_(spec), clock_(clock) {}
+  OuterLoop(v1::JobSpec spec, const Clock& clock) : spec_(std::move(spec)), clock_(clock) {}
 
   const v1::JobSpec spec_;
   const Clock& clock_;
