@@ -55,8 +55,11 @@ absl::Status TrainingClient::Convert(const grpc::Status& status) const {
     return why;
   }
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
-    return absl::UnavailableError(absl::StrCat("cannot reach the coordinator at ",
-                                               options_.coordinator, ": ", status.error_message()));
+    return absl::UnavailableError(
+        absl::StrCat("cannot reach the coordinator at ", options_.coordinator,
+                     " (does innerloop-coordinator run there? --coordinator or "
+                     "INNERLOOP_COORDINATOR names another): ",
+                     status.error_message()));
   }
   if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
     return absl::UnavailableError(
