@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "core/job/task_view.h"
 #include "core/support/file_system.h"
 #include "core/support/status_macros.h"
 
@@ -133,10 +134,10 @@ absl::StatusOr<v1::JobSpec> ParseJobSpec(absl::string_view text, absl::string_vi
 }
 
 absl::Status LoadSplitFiles(v1::JobSpec& spec, const std::string& folder) {
-  if (!spec.tasks().has_episodes() || !spec.tasks().episodes().split().has_files()) {
+  if (!UsesData(spec.tasks()) || !DataUseOf(spec.tasks()).split->has_files()) {
     return absl::OkStatus();
   }
-  v1::ClassSplit& split = *spec.mutable_tasks()->mutable_episodes()->mutable_split();
+  v1::ClassSplit& split = *MutableSplitOf(*spec.mutable_tasks());
   const v1::ClassSplit::Files files = split.files();
   v1::ClassSplit::Names& names = *split.mutable_names();
   INNERLOOP_RETURN_IF_ERROR(ReadClassNames(folder, files.train(), names.mutable_train()));
@@ -145,15 +146,18 @@ absl::Status LoadSplitFiles(v1::JobSpec& spec, const std::string& folder) {
 }
 
 std::optional<std::string> DataSetOf(const v1::JobSpec& spec) {
-  if (spec.tasks().has_episodes()) {
-    return spec.tasks().episodes().dataset();
+  if (UsesData(spec.tasks())) {
+    return *DataUseOf(spec.tasks()).dataset;
   }
   return std::nullopt;
 }
 
 std::vector<std::string> SpecDifferences(const v1::JobSpec& a, const v1::JobSpec& b) {
   google::protobuf::util::MessageDifferencer differencer;
-  differencer.IgnoreField(v1::JobSpec::descriptor()->FindFieldByName("iterations"));
+  for (const char* name :
+       {"name", "iterations", "evaluation", "checkpoint", "limits", "weight", "published"}) {
+    differencer.IgnoreField(v1::JobSpec::descriptor()->FindFieldByName(name));
+  }
   Differences differences;
   differencer.ReportDifferencesTo(&differences);
   differencer.Compare(a, b);

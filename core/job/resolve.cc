@@ -3,6 +3,7 @@
 #include "core/job/checks.h"
 #include "core/job/job_spec.h"
 #include "core/job/resolve_parts.h"
+#include "core/job/task_view.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop {
@@ -18,8 +19,7 @@ std::string DefaultName(const v1::JobSpec& spec) {
     const auto* descriptor = message.GetDescriptor()->FindOneofByName(std::string(oneof));
     return message.GetReflection()->GetOneofFieldDescriptor(message, descriptor)->name();
   };
-  const std::string tasks = spec.tasks().has_episodes() ? spec.tasks().episodes().dataset()
-                                                        : member(spec.tasks(), "kind");
+  const std::string tasks = DataSetOf(spec).value_or(member(spec.tasks(), "kind"));
   return absl::StrCat(member(spec.algorithm(), "kind"), "-", tasks).substr(0, 100);
 }
 
@@ -35,7 +35,9 @@ absl::Status ResolveBatches(v1::JobSpec& spec) {
   INNERLOOP_RETURN_IF_ERROR(
       InRange("tasks_per_shard", spec.tasks_per_shard(), 1U, spec.meta_batch()));
   if (!spec.has_tasks_per_chunk()) {
-    spec.set_tasks_per_chunk(std::min(spec.tasks_per_shard(), spec.model().has_conv4() ? 8U : 32U));
+    spec.set_tasks_per_chunk(
+        std::min(spec.tasks_per_shard(),
+                 spec.model().has_conv4() || spec.model().has_torchscript() ? 8U : 32U));
   }
   INNERLOOP_RETURN_IF_ERROR(
       InRange("tasks_per_chunk", spec.tasks_per_chunk(), 1U, spec.tasks_per_shard()));
@@ -99,8 +101,12 @@ absl::Status ResolveEngine(v1::JobSpec& spec, const TaskShape* shape) {
 
 }  // namespace
 
-absl::Status ResolveLoss(v1::JobSpec& spec) {
-  const bool classification = spec.tasks().has_episodes();
+absl::Status ResolveLoss(v1::JobSpec& spec, const TaskShape* shape) {
+  if (shape == nullptr && spec.tasks().has_grouped()) {
+    return absl::OkStatus();  // the data set's targets decide
+  }
+  const bool classification =
+      shape != nullptr ? shape->classification : spec.tasks().has_episodes();
   v1::LossSpec& loss = *spec.mutable_loss();
   auto kind = loss.kind();
   INNERLOOP_RETURN_IF_ERROR(OrDefault(
@@ -132,19 +138,34 @@ absl::Status ResolveLoss(v1::JobSpec& spec) {
 
 absl::StatusOr<TaskShape> ShapeOfTasks(const v1::JobSpec& resolved,
                                        const v1::DataSetDescription* data_set) {
-  TaskShape shape;
-  if (resolved.tasks().has_sinusoid()) {
-    shape.input = {1};
-    shape.outputs = 1;
-    return shape;
-  }
-  if (data_set == nullptr) {
+  const v1::TaskSource& tasks = resolved.tasks();
+  if (UsesData(tasks) && data_set == nullptr) {
     return absl::FailedPreconditionError(
-        absl::StrCat("the data set '", resolved.tasks().episodes().dataset(), "' is not known"));
+        absl::StrCat("the data set '", *DataUseOf(tasks).dataset, "' is not known"));
   }
-  shape.input.assign(data_set->example_shape().begin(), data_set->example_shape().end());
-  shape.outputs = resolved.tasks().episodes().ways();
-  shape.classification = true;
+  TaskShape shape;
+  switch (tasks.kind_case()) {
+    case v1::TaskSource::kSinusoid:
+      shape.input = {1};
+      shape.outputs = 1;
+      break;
+    case v1::TaskSource::kRandomMap:
+      shape.input = {tasks.random_map().inputs()};
+      shape.outputs = tasks.random_map().outputs();
+      break;
+    case v1::TaskSource::kEpisodes:
+      shape.input.assign(data_set->example_shape().begin(), data_set->example_shape().end());
+      shape.outputs = tasks.episodes().ways();
+      shape.classification = true;
+      break;
+    case v1::TaskSource::kGrouped:
+      shape.input.assign(data_set->example_shape().begin(), data_set->example_shape().end());
+      shape.classification = data_set->target_size() == 0;
+      shape.outputs = shape.classification ? data_set->classes() : data_set->target_size();
+      break;
+    case v1::TaskSource::KIND_NOT_SET:
+      return absl::InvalidArgumentError("tasks is missing");
+  }
   return shape;
 }
 
@@ -165,13 +186,14 @@ absl::StatusOr<v1::JobSpec> ResolveJobSpec(const v1::JobSpec& spec,
   const TaskShape* known_shape = shape.has_value() ? &*shape : nullptr;
   if (data_set != nullptr && DataSetOf(resolved).has_value()) {
     INNERLOOP_RETURN_IF_ERROR(job::CheckAgainstDataSet(resolved, *data_set));
-    resolved.mutable_tasks()->mutable_episodes()->set_dataset_sha256(data_set->sha256());
+    SetDataSetSha256(*resolved.mutable_tasks(), data_set->sha256());
   }
-  INNERLOOP_RETURN_IF_ERROR(job::ResolveModel(*resolved.mutable_model(), known_shape));
-  INNERLOOP_RETURN_IF_ERROR(job::ResolveLoss(resolved));
+  INNERLOOP_RETURN_IF_ERROR(job::ResolveModel(resolved, known_shape));
+  INNERLOOP_RETURN_IF_ERROR(job::ResolveLoss(resolved, known_shape));
   INNERLOOP_RETURN_IF_ERROR(job::ResolveAlgorithm(*resolved.mutable_algorithm(), resolved.tasks()));
   INNERLOOP_RETURN_IF_ERROR(job::ResolveOuterOptimizer(*resolved.mutable_outer_optimizer()));
   INNERLOOP_RETURN_IF_ERROR(job::ResolveBatches(resolved));
+  INNERLOOP_RETURN_IF_ERROR(job::ResolveObjective(resolved));
   INNERLOOP_RETURN_IF_ERROR(job::ResolveSchedules(resolved));
   INNERLOOP_RETURN_IF_ERROR(job::ResolveEngine(resolved, known_shape));
   if (resolved.weight() == 0) {

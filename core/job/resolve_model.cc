@@ -73,8 +73,10 @@ absl::Status ResolveConv4(v1::Conv4Model& conv4, const TaskShape* shape) {
 
 }  // namespace
 
-absl::Status ResolveModel(v1::ModelSpec& model, const TaskShape* shape) {
-  if (shape != nullptr && model.outputs() != 0 && model.outputs() != shape->outputs) {
+absl::Status ResolveModel(v1::JobSpec& spec, const TaskShape* shape) {
+  v1::ModelSpec& model = *spec.mutable_model();
+  if (shape != nullptr && model.outputs() != 0 && !IsMetric(spec.algorithm()) &&
+      model.outputs() != shape->outputs) {
     return absl::InvalidArgumentError(absl::StrCat("model.outputs is ", model.outputs(),
                                                    "; the tasks ask for ", shape->outputs,
                                                    shape->classification ? " (their ways)" : ""));
@@ -87,6 +89,7 @@ absl::Status ResolveModel(v1::ModelSpec& model, const TaskShape* shape) {
       return ResolveMlp(*model.mutable_mlp());
     case v1::ModelSpec::kConv4:
       return ResolveConv4(*model.mutable_conv4(), shape);
+    case v1::ModelSpec::kTorchscript:
     case v1::ModelSpec::KIND_NOT_SET:
       break;
   }

@@ -7,14 +7,22 @@
 
 namespace innerloop::job {
 
+// Whether the algorithm classifies by comparing embeddings: nothing adapts in steps.
+bool IsMetric(const v1::Algorithm& algorithm);
 // Needs no data set.
 absl::Status ResolveTasks(v1::TaskSource& tasks);
 // What the data set decides: enough classes and examples.
 absl::Status CheckAgainstDataSet(const v1::JobSpec& spec, const v1::DataSetDescription& data_set);
 // `shape` is null while the data set is not known.
-absl::Status ResolveModel(v1::ModelSpec& model, const TaskShape* shape);
-absl::Status ResolveLoss(v1::JobSpec& spec);
+absl::Status ResolveModel(v1::JobSpec& spec, const TaskShape* shape);
+absl::Status ResolveLoss(v1::JobSpec& spec, const TaskShape* shape);
 absl::Status ResolveAlgorithm(v1::Algorithm& algorithm, const v1::TaskSource& tasks);
+absl::Status ResolveLstmMetaLearner(v1::LstmMetaLearner& learner);
+// `field` is the optimiser's name in messages.
+absl::Status ResolveInner(absl::string_view field, v1::InnerOptimizer& inner);
+absl::Status CheckInnerSteps(absl::string_view field, uint32_t steps);
+// Wants the batches and the algorithm resolved.
+absl::Status ResolveObjective(v1::JobSpec& spec);
 absl::Status ResolveOuterOptimizer(v1::OuterOptimizer& optimizer);
 absl::Status ResolveSchedules(v1::JobSpec& spec);
 

@@ -1,6 +1,7 @@
 // Evaluations, checkpoints, limits.
 #include "core/job/checks.h"
 #include "core/job/resolve_parts.h"
+#include "core/job/task_view.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop {
@@ -36,39 +37,49 @@ absl::StatusOr<v1::EvaluationProtocol> ResolveProtocol(const v1::JobSpec& resolv
   if (result.episodes() == 0) {
     result.set_episodes(default_episodes);
   }
+  const bool metric = job::IsMetric(resolved.algorithm());
   if (!result.has_inner_steps()) {
-    result.set_inner_steps(kDefaultSteps);
+    result.set_inner_steps(metric ? 0 : kDefaultSteps);
+  }
+  if (metric && result.inner_steps() > 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name("inner_steps"), " is ", result.inner_steps(),
+                     "; metric methods take none: they compare embeddings and adapt nothing"));
   }
   v1::Transduction transduction = result.transduction();
-  INNERLOOP_RETURN_IF_ERROR(job::OrDefault(name("transduction"), transduction,
-                                           v1::TRANSDUCTION_ALL_QUERIES, v1::Transduction_IsValid));
+  INNERLOOP_RETURN_IF_ERROR(
+      job::OrDefault(name("transduction"), transduction,
+                     metric ? v1::TRANSDUCTION_SUPPORT_STATISTICS : v1::TRANSDUCTION_ALL_QUERIES,
+                     v1::Transduction_IsValid));
   result.set_transduction(transduction);
   INNERLOOP_RETURN_IF_ERROR(InRange(name("episodes"), result.episodes(), 1U, kMaxEpisodes));
   INNERLOOP_RETURN_IF_ERROR(InRange(name("inner_steps"), result.inner_steps(), 0U, kMaxSteps));
 
   result.set_line_search(result.line_search());
   INNERLOOP_RETURN_IF_ERROR(InRange(name("line_search"), result.line_search(), 0U, 30U));
-  if (resolved.tasks().has_episodes()) {
-    const v1::EpisodeTasks& tasks = resolved.tasks().episodes();
-    if (result.ways() == 0) {
-      result.set_ways(tasks.ways());
-    }
-    if (result.ways() != tasks.ways()) {
-      return absl::InvalidArgumentError(absl::StrCat(name("ways"), " is ", result.ways(),
-                                                     "; the model has ", tasks.ways(), " outputs"));
-    }
-    result.set_shots(result.shots() == 0 ? tasks.shots() : result.shots());
-    result.set_queries(result.queries() == 0 ? tasks.queries() : result.queries());
-  } else {
-    const v1::SinusoidTasks& tasks = resolved.tasks().sinusoid();
-    if (result.ways() > 1) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(name("ways"), " is ", result.ways(), "; regression tasks have none"));
-    }
-    result.set_ways(1);
-    result.set_shots(result.shots() == 0 ? tasks.shots() : result.shots());
-    result.set_queries(result.queries() == 0 ? tasks.queries() : result.queries());
+  if (result.line_search() > 0 && resolved.algorithm().has_lstm_meta_learner()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name("line_search"), " is ", result.line_search(),
+                     "; lstm_meta_learner has none: its LSTM decides how far a step goes"));
   }
+  const TaskCounts tasks = CountsOf(resolved.tasks());
+  const bool ways = resolved.tasks().has_episodes();
+  if (result.ways() == 0) {
+    result.set_ways(tasks.ways);
+  }
+  if (!ways && result.ways() > 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name("ways"), " is ", result.ways(), "; only episodes have ways"));
+  }
+  if (ways && !metric && result.ways() != tasks.ways) {
+    return absl::InvalidArgumentError(absl::StrCat(name("ways"), " is ", result.ways(),
+                                                   "; the model has ", tasks.ways, " outputs"));
+  }
+  if (ways) {
+    INNERLOOP_RETURN_IF_ERROR(InRange(name("ways"), result.ways(), 2U, 100'000U));
+  }
+  result.set_shots(result.shots() == 0 ? tasks.shots : result.shots());
+  result.set_queries(result.queries() == 0 ? tasks.queries : result.queries());
   INNERLOOP_RETURN_IF_ERROR(InRange(name("shots"), result.shots(), 1U, 100'000U));
   INNERLOOP_RETURN_IF_ERROR(InRange(name("queries"), result.queries(), 1U, 100'000U));
   if (result.shots() * uint64_t{result.ways()} == 1 && UsesBatchStatistics(resolved.model())) {

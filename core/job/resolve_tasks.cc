@@ -11,6 +11,7 @@ namespace {
 
 constexpr double kPi = 3.14159265358979323846;
 constexpr uint32_t kMaxExamples = 100'000;
+constexpr uint32_t kMaxMapSide = 10'000;
 
 absl::Status ResolveRange(absl::string_view field, v1::Range& range, bool given, double low,
                           double high) {
@@ -42,6 +43,20 @@ absl::Status ResolveSinusoid(v1::SinusoidTasks& tasks) {
   INNERLOOP_RETURN_IF_ERROR(
       ResolveRange("tasks.sinusoid.phase", *tasks.mutable_phase(), phase, 0, kPi));
   return ResolveRange("tasks.sinusoid.input", *tasks.mutable_input(), input, -5, 5);
+}
+
+absl::Status ResolveRandomMap(v1::RandomMapTasks& tasks) {
+  tasks.set_inputs(tasks.has_inputs() ? tasks.inputs() : 10);
+  tasks.set_outputs(tasks.has_outputs() ? tasks.outputs() : 5);
+  tasks.set_shots(tasks.has_shots() ? tasks.shots() : 10);
+  tasks.set_queries(tasks.has_queries() ? tasks.queries() : tasks.shots());
+  tasks.set_shared(tasks.has_shared() ? tasks.shared() : 0.5);
+  INNERLOOP_RETURN_IF_ERROR(InRange("tasks.random_map.inputs", tasks.inputs(), 1U, kMaxMapSide));
+  INNERLOOP_RETURN_IF_ERROR(InRange("tasks.random_map.outputs", tasks.outputs(), 1U, kMaxMapSide));
+  INNERLOOP_RETURN_IF_ERROR(InRange("tasks.random_map.shots", tasks.shots(), 1U, kMaxExamples));
+  INNERLOOP_RETURN_IF_ERROR(InRange("tasks.random_map.queries", tasks.queries(), 1U, kMaxExamples));
+  INNERLOOP_RETURN_IF_ERROR(InRange("tasks.random_map.shared", tasks.shared(), 0.0, 1.0));
+  return NotNegative("tasks.random_map.noise", tasks.noise());
 }
 
 absl::Status CheckSplit(const v1::ClassSplit& split) {
@@ -129,6 +144,9 @@ absl::Status ResolveTasks(v1::TaskSource& tasks) {
       return ResolveSinusoid(*tasks.mutable_sinusoid());
     case v1::TaskSource::kEpisodes:
       return ResolveEpisodes(*tasks.mutable_episodes());
+    case v1::TaskSource::kRandomMap:
+      return ResolveRandomMap(*tasks.mutable_random_map());
+    case v1::TaskSource::kGrouped:
     case v1::TaskSource::KIND_NOT_SET:
       break;
   }

@@ -117,7 +117,7 @@ absl::Status JobProgram::CheckProtocol(const v1::EvaluationProtocol& protocol,
         absl::StrCat(field, ".split is missing: TRAIN, VALIDATION or TEST"));
   }
   const TaskSizes sizes = SizesOf(protocol);
-  if (sizes.ways != source_->sizes().ways) {
+  if (sizes.ways != source_->sizes().ways && !algorithm_->AnyWays()) {
     return absl::InvalidArgumentError(absl::StrCat(field, ".ways is ", sizes.ways,
                                                    "; the job's model tells ",
                                                    source_->sizes().ways, " classes apart"));

@@ -3,17 +3,34 @@
 #include <algorithm>
 #include <utility>
 
+#include <google/protobuf/util/message_differencer.h>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/job/check_data.h"
 #include "core/job/job_spec.h"
+#include "core/job/task_view.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::server {
 namespace {
 
+using google::protobuf::util::MessageDifferencer;
+
 double GoodnessOf(const v1::CheckpointMetadata& metadata) {
   return metadata.has_validation_accuracy() ? metadata.validation_accuracy()
                                             : -metadata.validation_loss();
+}
+
+absl::Status CheckExamples(const v1::JobSpec& resolved,
+                           const std::optional<v1::DataSetDescription>& data_set,
+                           const DataSetStore& data_sets) {
+  if (!data_set.has_value()) {
+    return absl::OkStatus();
+  }
+  INNERLOOP_ASSIGN_OR_RETURN(const auto examples,
+                             Dataset::Open(data_sets.PathOf(data_set->sha256())));
+  return CheckJobAgainstData(resolved, *examples);
 }
 
 }  // namespace
@@ -28,9 +45,16 @@ absl::StatusOr<std::optional<v1::DataSetDescription>> FindDataSet(const v1::JobS
   if (!name.has_value()) {
     return std::optional<v1::DataSetDescription>();
   }
-  INNERLOOP_ASSIGN_OR_RETURN(v1::DataSetDescription found,
-                             data_sets.Find(spec.tasks().episodes().dataset_sha256()));
-  return std::optional<v1::DataSetDescription>(std::move(found));
+  const std::string& sha256 = *DataUseOf(spec.tasks()).sha256;
+  absl::StatusOr<v1::DataSetDescription> found = data_sets.Find(sha256);
+  if (absl::IsNotFound(found.status())) {
+    return absl::NotFoundError(absl::StrCat("the data set '", *name, "' of SHA-256 ", sha256,
+                                            " is not here (any more); to bring it back: innerloop "
+                                            "dataset add ",
+                                            *name, "=FILE"));
+  }
+  INNERLOOP_RETURN_IF_ERROR(found.status());
+  return std::optional<v1::DataSetDescription>(*std::move(found));
 }
 
 absl::StatusOr<Submission> Prepare(const v1::JobSpec& spec, DataSetStore& data_sets,
@@ -41,23 +65,19 @@ absl::StatusOr<Submission> Prepare(const v1::JobSpec& spec, DataSetStore& data_s
     // What is wrong with the specification itself is said first.
     INNERLOOP_RETURN_IF_ERROR(ResolveJobSpec(spec, nullptr).status());
     INNERLOOP_ASSIGN_OR_RETURN(v1::DataSetDescription found, data_sets.Find(*name));
-    const std::string& sha256 = spec.tasks().episodes().dataset_sha256();
-    if (!sha256.empty() && sha256 != found.sha256()) {
-      return absl::InvalidArgumentError(absl::StrCat("tasks.episodes.dataset_sha256 is ", sha256,
+    const DataUse use = DataUseOf(spec.tasks());
+    if (!use.sha256->empty() && *use.sha256 != found.sha256()) {
+      return absl::InvalidArgumentError(absl::StrCat(use.field, ".dataset_sha256 is ", *use.sha256,
                                                      "; the data set '", *name, "' here has ",
                                                      found.sha256()));
     }
-    wanted.mutable_tasks()->mutable_episodes()->set_dataset_sha256(found.sha256());
+    SetDataSetSha256(*wanted.mutable_tasks(), found.sha256());
     result.data_set = std::move(found);
   }
   INNERLOOP_ASSIGN_OR_RETURN(
       result.spec,
       ResolveJobSpec(wanted, result.data_set.has_value() ? &*result.data_set : nullptr));
-  if (result.data_set.has_value()) {
-    INNERLOOP_ASSIGN_OR_RETURN(const auto examples,
-                               Dataset::Open(data_sets.PathOf(result.data_set->sha256())));
-    INNERLOOP_RETURN_IF_ERROR(CheckJobAgainstData(result.spec, *examples));
-  }
+  INNERLOOP_RETURN_IF_ERROR(CheckExamples(result.spec, result.data_set, data_sets));
   if (!result.spec.init_from().empty()) {
     std::vector<std::string> damaged;
     INNERLOOP_ASSIGN_OR_RETURN(Checkpoint from,
@@ -68,6 +88,26 @@ absl::StatusOr<Submission> Prepare(const v1::JobSpec& spec, DataSetStore& data_s
     result.init_from = std::move(from);
   }
   return result;
+}
+
+absl::StatusOr<v1::JobSpec> PrepareRevision(const v1::JobSpec& before, const v1::JobSpec& spec,
+                                            DataSetStore& data_sets) {
+  INNERLOOP_ASSIGN_OR_RETURN(const std::optional<v1::DataSetDescription> data_set,
+                             FindDataSet(before, data_sets));
+  INNERLOOP_ASSIGN_OR_RETURN(
+      v1::JobSpec resolved,
+      ResolveJobSpec(spec, data_set.has_value() ? &*data_set : nullptr));
+  if (UsesData(spec.tasks()) && !DataUseOf(spec.tasks()).sha256->empty()) {
+    SetDataSetSha256(*resolved.mutable_tasks(), *DataUseOf(spec.tasks()).sha256);
+  }
+  if (const std::vector<std::string> differences = SpecDifferences(before, resolved);
+      !differences.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the job cannot change in (as it is against what it should be): ",
+        absl::StrJoin(differences, "; ")));
+  }
+  INNERLOOP_RETURN_IF_ERROR(CheckExamples(resolved, data_set, data_sets));
+  return resolved;
 }
 
 absl::StatusOr<std::optional<JobRunner::Past>> LoadPast(v1::Job& row, StateStore& state,
@@ -87,6 +127,10 @@ absl::StatusOr<std::optional<JobRunner::Past>> LoadPast(v1::Job& row, StateStore
   row.clear_meta_loss();
   row.clear_meta_accuracy();
   if (!read.ok()) {
+    if (row.warnings_size() > 0) {
+      absl::StrAppend(row.mutable_warnings(row.warnings_size() - 1),
+                      "; no good one is left: the job begins again at iteration 0");
+    }
     row.clear_last_checkpoint();
     row.clear_best_checkpoint();
     return std::optional<JobRunner::Past>();
@@ -101,7 +145,8 @@ absl::StatusOr<std::optional<JobRunner::Past>> LoadPast(v1::Job& row, StateStore
       past.evaluated = past.evaluated || evaluation.iteration() == version;
       *row.mutable_last_periodic() = std::move(evaluation);
     } else if (evaluation.final() && evaluation.iteration() == version &&
-               row.spec().iterations() == version) {
+               row.spec().iterations() == version &&
+               MessageDifferencer::Equals(evaluation.protocol(), row.spec().evaluation().final())) {
       past.final = std::move(evaluation);
     }
   }
@@ -124,7 +169,11 @@ absl::StatusOr<std::optional<JobRunner::Past>> LoadPast(v1::Job& row, StateStore
       if (absl::StatusOr<Checkpoint> best =
               checkpoints.Read(absl::StrCat(row.id(), "@best"), &ignored);
           best.ok()) {
-        past.best = GoodnessOf(best->metadata);
+        // What was best by another protocol cannot be compared with.
+        if (MessageDifferencer::Equals(best->metadata.spec().evaluation().periodic(),
+                                       row.spec().evaluation().periodic())) {
+          past.best = GoodnessOf(best->metadata);
+        }
         *row.mutable_best_checkpoint() = info;
       }
     }

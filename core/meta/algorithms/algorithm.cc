@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/meta/algorithms/lstm_meta_learner.h"
 #include "core/meta/algorithms/maml.h"
 #include "core/meta/algorithms/reptile.h"
 #include "core/meta/fused/fused_maml.h"
@@ -17,6 +18,11 @@ absl::StatusOr<std::unique_ptr<Algorithm>> CreateByAutograd(const v1::JobSpec& r
       return MamlAlgorithm::Create(resolved, shape);
     case v1::Algorithm::kReptile:
       return ReptileAlgorithm::Create(resolved, shape);
+    case v1::Algorithm::kLstmMetaLearner:
+      return LstmMetaLearner::Create(resolved, shape);
+    case v1::Algorithm::kMatchingNetworks:
+    case v1::Algorithm::kPrototypicalNetworks:
+    case v1::Algorithm::kPretraining:
     case v1::Algorithm::KIND_NOT_SET:
       break;
   }

@@ -53,6 +53,8 @@ class Algorithm {
   virtual const std::vector<MetaParameter>& meta_parameters() const = 0;
   // Sizes of training tasks, given the job's.
   virtual TaskSizes TrainingSizes(const TaskSizes& sizes) const { return sizes; }
+  // Whether evaluations may have other ways than training.
+  virtual bool AnyWays() const { return false; }
   // Adds the sum of the tasks' updates to `updates`, and their measures to `sums`; `detailed` asks
   // for those that cost extra time. `theta` and `updates` have one tensor for each meta-parameter,
   // without a task dimension; theta's do not require gradients.

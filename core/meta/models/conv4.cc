@@ -39,12 +39,23 @@ class Conv4 final : public Model {
       width = pool_ ? width / 2 : (width + 1) / 2;
       channels = filters;
     }
+    block_parameters_ = parameters_.size();
+    if (shape.outputs == 0) {
+      return;
+    }
     AddAffine("head", flatten_ ? height * width * filters : filters, shape.outputs,
               spec.initialisation(), parameters_);
   }
 
   Tensor Forward(absl::Span<const Tensor> parameters, const Tensor& inputs,
                  const ForwardOptions& options) const override {
+    const Tensor x = Features(parameters, inputs, options);
+    const absl::Span<const Tensor> head = parameters.subspan(block_parameters_);
+    return head.empty() ? x : Affine(x, head[0], head[1]);
+  }
+
+  Tensor Features(absl::Span<const Tensor> parameters, const Tensor& inputs,
+                  const ForwardOptions& options) const override {
     const Tensor* next = parameters.data();
     Tensor x = inputs;
     for (int block = 0; block < kBlocks; ++block) {
@@ -62,7 +73,7 @@ class Conv4 final : public Model {
         x = MaxPool2x2(x.flatten(0, 1)).unflatten(0, {-1, count});
       }
     }
-    return Affine(flatten_ ? x.flatten(2) : x.mean({2, 3}), next[0], next[1]);
+    return flatten_ ? x.flatten(2) : x.mean({2, 3});
   }
 
  private:
@@ -81,6 +92,7 @@ class Conv4 final : public Model {
   const bool pool_;
   const v1::Conv4Model::Norm norm_;
   const bool flatten_;
+  size_t block_parameters_ = 0;
 };
 
 absl::Status Unknown(absl::string_view field, int value, absl::string_view known) {

@@ -9,7 +9,7 @@ namespace innerloop::meta {
 
 Initialiser WeightInitialiser(v1::Initialisation scheme, int64_t fan_in, int64_t fan_out) {
   using Kind = Initialiser::Kind;
-  Initialiser initialiser{Kind::kZeros, fan_in, fan_out};
+  Initialiser initialiser{.kind = Kind::kZeros, .fan_in = fan_in, .fan_out = fan_out};
   switch (scheme) {
     case v1::INITIALISATION_HE_NORMAL:
       initialiser.kind = Kind::kHeNormal;
@@ -85,6 +85,9 @@ Tensor DrawInitial(const Initialiser& initialiser, absl::Span<const int64_t> sha
       break;
     case Initialiser::Kind::kLecunNormal:
       Fill(values, [&, deviation = std::sqrt(1 / fan_in)] { return deviation * random.Normal(); });
+      break;
+    case Initialiser::Kind::kUniform:
+      Fill(values, [&] { return random.Uniform(initialiser.low, initialiser.high); });
       break;
   }
   return values;

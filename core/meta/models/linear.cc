@@ -10,12 +10,20 @@ namespace {
 class Linear final : public Model {
  public:
   Linear(const v1::LinearModel& spec, const TaskShape& shape) {
-    AddAffine("head", ExampleSize(shape), shape.outputs, spec.initialisation(), parameters_);
+    if (shape.outputs > 0) {
+      AddAffine("head", ExampleSize(shape), shape.outputs, spec.initialisation(), parameters_);
+    }
   }
 
   Tensor Forward(absl::Span<const Tensor> parameters, const Tensor& inputs,
-                 const ForwardOptions& /*options*/) const override {
-    return Affine(inputs.flatten(2), parameters[0], parameters[1]);
+                 const ForwardOptions& options) const override {
+    const Tensor features = Features(parameters, inputs, options);
+    return parameters.empty() ? features : Affine(features, parameters[0], parameters[1]);
+  }
+
+  Tensor Features(absl::Span<const Tensor> /*parameters*/, const Tensor& inputs,
+                  const ForwardOptions& /*options*/) const override {
+    return inputs.flatten(2);
   }
 };
 

@@ -27,11 +27,21 @@ class Mlp final : public Model {
       }
       width = next;
     }
-    AddAffine("head", width, shape.outputs, spec.initialisation(), parameters_);
+    hidden_parameters_ = parameters_.size();
+    if (shape.outputs > 0) {
+      AddAffine("head", width, shape.outputs, spec.initialisation(), parameters_);
+    }
   }
 
   Tensor Forward(absl::Span<const Tensor> parameters, const Tensor& inputs,
                  const ForwardOptions& options) const override {
+    const Tensor x = Features(parameters, inputs, options);
+    const absl::Span<const Tensor> head = parameters.subspan(hidden_parameters_);
+    return head.empty() ? x : Affine(x, head[0], head[1]);
+  }
+
+  Tensor Features(absl::Span<const Tensor> parameters, const Tensor& inputs,
+                  const ForwardOptions& options) const override {
     const Tensor* parameter = parameters.data();
     Tensor x = inputs.flatten(2);
     for (int layer = 0; layer < layers_; ++layer) {
@@ -46,13 +56,14 @@ class Mlp final : public Model {
         parameter += 2;
       }
     }
-    return Affine(x, parameter[0], parameter[1]);
+    return x;
   }
 
  private:
   const int layers_;
   const v1::Activation activation_;
   const bool batch_norm_;
+  size_t hidden_parameters_ = 0;
 };
 
 }  // namespace

@@ -20,6 +20,7 @@ absl::StatusOr<std::unique_ptr<Model>> CreateModel(const v1::ModelSpec& spec,
       return CreateMlp(spec.mlp(), shape);
     case v1::ModelSpec::kConv4:
       return CreateConv4(spec.conv4(), shape);
+    case v1::ModelSpec::kTorchscript:
     case v1::ModelSpec::KIND_NOT_SET:
       break;
   }

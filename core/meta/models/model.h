@@ -15,10 +15,20 @@ namespace innerloop::meta {
 
 // How a tensor's first values are drawn.
 struct Initialiser {
-  enum class Kind { kZeros, kOnes, kHeNormal, kGlorotUniform, kTruncatedNormal, kLecunNormal };
+  enum class Kind {
+    kZeros,
+    kOnes,
+    kHeNormal,
+    kGlorotUniform,
+    kTruncatedNormal,
+    kLecunNormal,
+    kUniform,  // over [low, high]
+  };
   Kind kind = Kind::kZeros;
   int64_t fan_in = 1;
   int64_t fan_out = 1;
+  double low = 0;
+  double high = 0;
 };
 
 struct ModelParameter {
@@ -41,9 +51,13 @@ class Model {
   const std::vector<ModelParameter>& parameters() const { return parameters_; }
   // `parameters`: one tensor for each of parameters(), [T, ...shape]; `inputs` [T, n, ...]. Returns
   // [T, n, outputs]. Twice differentiable in both, in float32 and float64. Task t's outputs depend
-  // on task t's parameters and inputs alone.
+  // on task t's parameters and inputs alone. A model of 0 outputs has no last affine layer: its
+  // outputs are its features.
   virtual Tensor Forward(absl::Span<const Tensor> parameters, const Tensor& inputs,
                          const ForwardOptions& options) const = 0;
+  // What the last affine layer takes, [T, n, features].
+  virtual Tensor Features(absl::Span<const Tensor> parameters, const Tensor& inputs,
+                          const ForwardOptions& options) const = 0;
 
  protected:
   std::vector<ModelParameter> parameters_;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/meta/tasks/episodes.h"
+#include "core/meta/tasks/random_map.h"
 #include "core/meta/tasks/sinusoid.h"
 
 namespace innerloop::meta {
@@ -14,6 +15,9 @@ absl::StatusOr<std::unique_ptr<TaskSource>> CreateTaskSource(
       return std::make_unique<SinusoidSource>(spec.sinusoid());
     case v1::TaskSource::kEpisodes:
       return EpisodeSource::Create(spec.episodes(), std::move(dataset));
+    case v1::TaskSource::kRandomMap:
+      return std::make_unique<RandomMapSource>(spec.random_map());
+    case v1::TaskSource::kGrouped:
     case v1::TaskSource::KIND_NOT_SET:
       break;
   }

@@ -1,0 +1,72 @@
+#include "core/job/task_view.h"
+
+namespace innerloop {
+
+bool UsesData(const v1::TaskSource& tasks) { return tasks.has_episodes() || tasks.has_grouped(); }
+
+DataUse DataUseOf(const v1::TaskSource& tasks) {
+  if (tasks.has_grouped()) {
+    const v1::GroupedTasks& grouped = tasks.grouped();
+    return {"tasks.grouped", &grouped.dataset(), &grouped.dataset_sha256(), &grouped.split(),
+            /*by_group=*/true};
+  }
+  const v1::EpisodeTasks& episodes = tasks.episodes();
+  return {"tasks.episodes", &episodes.dataset(), &episodes.dataset_sha256(), &episodes.split(),
+          /*by_group=*/false};
+}
+
+void SetDataSetSha256(v1::TaskSource& tasks, const std::string& sha256) {
+  if (tasks.has_episodes()) {
+    tasks.mutable_episodes()->set_dataset_sha256(sha256);
+  } else if (tasks.has_grouped()) {
+    tasks.mutable_grouped()->set_dataset_sha256(sha256);
+  }
+}
+
+v1::ClassSplit* MutableSplitOf(v1::TaskSource& tasks) {
+  switch (tasks.kind_case()) {
+    case v1::TaskSource::kEpisodes:
+      return tasks.mutable_episodes()->mutable_split();
+    case v1::TaskSource::kGrouped:
+      return tasks.mutable_grouped()->mutable_split();
+    case v1::TaskSource::kSinusoid:
+    case v1::TaskSource::kRandomMap:
+    case v1::TaskSource::KIND_NOT_SET:
+      break;
+  }
+  return nullptr;
+}
+
+TaskCounts CountsOf(const v1::TaskSource& tasks) {
+  const auto per_task = [](const auto& source) {
+    return TaskCounts{.ways = 1, .shots = source.shots(), .queries = source.queries()};
+  };
+  switch (tasks.kind_case()) {
+    case v1::TaskSource::kEpisodes:
+      return {.ways = tasks.episodes().ways(),
+              .shots = tasks.episodes().shots(),
+              .queries = tasks.episodes().queries()};
+    case v1::TaskSource::kGrouped:
+      return per_task(tasks.grouped());
+    case v1::TaskSource::kSinusoid:
+      return per_task(tasks.sinusoid());
+    case v1::TaskSource::kRandomMap:
+      return per_task(tasks.random_map());
+    case v1::TaskSource::KIND_NOT_SET:
+      break;
+  }
+  return {};
+}
+
+absl::string_view SplitName(v1::Split split) {
+  switch (split) {
+    case v1::SPLIT_TRAIN:
+      return "training";
+    case v1::SPLIT_VALIDATION:
+      return "validation";
+    default:
+      return "test";
+  }
+}
+
+}  // namespace innerloop

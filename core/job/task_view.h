@@ -1,0 +1,42 @@
+// A job's tasks, whatever their kind: what they are drawn from and how large they are.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "innerloop/v1/job.pb.h"
+
+namespace innerloop {
+
+// The fields by which a task source names its data set. Points into the source it was made of.
+struct DataUse {
+  absl::string_view field;  // e.g. "tasks.episodes"
+  const std::string* dataset = nullptr;
+  const std::string* sha256 = nullptr;
+  const v1::ClassSplit* split = nullptr;
+  // Whether the split divides groups instead of classes.
+  bool by_group = false;
+};
+
+// Whether tasks are drawn from a data set rather than generated.
+bool UsesData(const v1::TaskSource& tasks);
+// For sources that use data alone.
+DataUse DataUseOf(const v1::TaskSource& tasks);
+void SetDataSetSha256(v1::TaskSource& tasks, const std::string& sha256);
+// Null for generated tasks.
+v1::ClassSplit* MutableSplitOf(v1::TaskSource& tasks);
+
+// As a resolved source has them. `shots` and `queries` are per class for episodes (ways of them),
+// else per task, with 1 for `ways`.
+struct TaskCounts {
+  uint32_t ways = 1;
+  uint32_t shots = 0;
+  uint32_t queries = 0;
+};
+TaskCounts CountsOf(const v1::TaskSource& tasks);
+
+// "training", "validation" or "test".
+absl::string_view SplitName(v1::Split split);
+
+}  // namespace innerloop
