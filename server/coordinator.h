@@ -1,6 +1,7 @@
 // The coordinator without its transport: what the gRPC services call.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -21,6 +22,14 @@
 #include "server/workers/worker_link.h"
 
 namespace innerloop::server {
+
+// Where a job stands among all jobs: they are listed in the order of their submission.
+struct JobPlace {
+  int64_t submitted_nanos = 0;
+  std::string id;
+  auto operator<=>(const JobPlace&) const = default;
+};
+JobPlace PlaceOf(const v1::Job& job);
 
 // Jobs, workers, and the iterations that run between them. Thread-safe; callbacks are called
 // without locks held.
@@ -43,11 +52,13 @@ class Coordinator {
 
   virtual absl::StatusOr<v1::Job> Submit(const v1::SubmitJobRequest& request) = 0;
   virtual absl::StatusOr<v1::Job> Get(const std::string& id) = 0;
-  virtual std::vector<v1::Job> List() = 0;
+  // Gives `take` the jobs behind a place, in order, until there are no more or it returns false.
+  virtual void List(const JobPlace& after, const std::function<bool(v1::Job)>& take) = 0;
   virtual absl::StatusOr<v1::Job> Cancel(const std::string& id) = 0;
   virtual absl::StatusOr<v1::Job> Pause(const std::string& id) = 0;
   virtual absl::StatusOr<v1::Job> Resume(const std::string& id) = 0;
   virtual absl::StatusOr<v1::Job> Extend(const std::string& id, uint64_t iterations) = 0;
+  virtual absl::StatusOr<v1::Job> Revise(const std::string& id, const v1::JobSpec& spec) = 0;
   virtual absl::Status Delete(const std::string& id) = 0;
   // `done` is called once, when the evaluation ended, failed or the coordinator stops.
   virtual void Evaluate(const v1::EvaluateRequest& request,
@@ -59,8 +70,12 @@ class Coordinator {
   // the job ended, or the timeout.
   virtual uint64_t AwaitEvents(const std::string& id, uint64_t seen, absl::Duration timeout) = 0;
   virtual std::vector<v1::WorkerInfo> Workers() = 0;
-  // Whether a job that has not ended uses the data set.
-  virtual bool Uses(const std::string& data_set_sha256) = 0;
+  // Jobs whose tasks come from the data set. One with an evaluation under way has not ended.
+  struct DataSetUse {
+    std::string job;
+    bool ended = false;
+  };
+  virtual std::vector<DataSetUse> UsesOf(const std::string& data_set_sha256) = 0;
 
   // ---- for worker streams
 

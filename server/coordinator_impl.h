@@ -1,5 +1,5 @@
-// The one Coordinator there is; its parts are in coordinator.cc (life), coordinator_jobs.cc (users)
-// and coordinator_workers.cc (streams).
+// The one Coordinator there is; its parts are in coordinator.cc (life), coordinator_jobs.cc and
+// coordinator_revisions.cc (users), and coordinator_workers.cc (streams).
 #pragma once
 
 #include <functional>
@@ -35,18 +35,19 @@ class CoordinatorImpl final : public Coordinator, private JobHost {
 
   absl::StatusOr<v1::Job> Submit(const v1::SubmitJobRequest& request) override;
   absl::StatusOr<v1::Job> Get(const std::string& id) override;
-  std::vector<v1::Job> List() override;
+  void List(const JobPlace& after, const std::function<bool(v1::Job)>& take) override;
   absl::StatusOr<v1::Job> Cancel(const std::string& id) override;
   absl::StatusOr<v1::Job> Pause(const std::string& id) override;
   absl::StatusOr<v1::Job> Resume(const std::string& id) override;
   absl::StatusOr<v1::Job> Extend(const std::string& id, uint64_t iterations) override;
+  absl::StatusOr<v1::Job> Revise(const std::string& id, const v1::JobSpec& spec) override;
   absl::Status Delete(const std::string& id) override;
   void Evaluate(const v1::EvaluateRequest& request,
                 std::function<void(absl::StatusOr<v1::Evaluation>)> done) override;
   absl::StatusOr<v1::Job> Adopt(Checkpoint checkpoint) override;
   uint64_t AwaitEvents(const std::string& id, uint64_t seen, absl::Duration timeout) override;
   std::vector<v1::WorkerInfo> Workers() override;
-  bool Uses(const std::string& data_set_sha256) override;
+  std::vector<DataSetUse> UsesOf(const std::string& data_set_sha256) override;
 
   absl::StatusOr<std::string> Connect(const v1::Hello& hello,
                                       std::shared_ptr<WorkerLink> link) override;
@@ -101,7 +102,10 @@ class CoordinatorImpl final : public Coordinator, private JobHost {
   absl::StatusOr<v1::Job> Change(const std::string& id,
                                  const std::function<absl::Status(JobRunner&)>& change,
                                  JobEvent event);
-  absl::StatusOr<v1::Job> ExtendEnded(v1::Job row, uint64_t iterations);
+  // Brings the job, as it is stored, to a resolved spec that it may have.
+  absl::StatusOr<v1::Job> ReviseTo(v1::JobSpec spec, v1::Job job);
+  // Of one that SUCCEEDED.
+  absl::StatusOr<v1::Job> ReviseDone(v1::JobSpec spec, v1::Job row);
   absl::StatusOr<std::shared_ptr<EvaluationRun>> PrepareEvaluation(
       const v1::EvaluateRequest& request, std::function<void(absl::StatusOr<v1::Evaluation>)> done);
   void ShowMetrics() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -7,6 +7,7 @@
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "core/job/job_spec.h"
+#include "core/job/task_view.h"
 #include "core/support/status_macros.h"
 #include "server/coordinator_impl.h"
 #include "server/jobs/job_loader.h"
@@ -16,7 +17,6 @@ namespace innerloop::server {
 namespace {
 
 constexpr size_t kMostRequestId = 100;
-constexpr uint64_t kMostIterations = 1'000'000'000'000;
 
 // Eight letters and digits that are hard to mistake for each other.
 std::string RandomId() {
@@ -29,9 +29,17 @@ std::string RandomId() {
   return id;
 }
 
+absl::Status OfJob(const std::string& id, const absl::Status& status) {
+  return {status.code(), absl::StrCat("job '", id, "': ", status.message())};
+}
+
 absl::Status Stopping() { return absl::UnavailableError("the coordinator is stopping"); }
 
 }  // namespace
+
+JobPlace PlaceOf(const v1::Job& job) {
+  return {google::protobuf::util::TimeUtil::TimestampToNanoseconds(job.submitted()), job.id()};
+}
 
 absl::StatusOr<CoordinatorImpl::Entry*> CoordinatorImpl::Find(const std::string& id) {
   const auto it = jobs_.find(id);
@@ -111,19 +119,28 @@ absl::StatusOr<v1::Job> CoordinatorImpl::Get(const std::string& id) {
   return RowOf(*entry);
 }
 
-std::vector<v1::Job> CoordinatorImpl::List() {
-  std::vector<v1::Job> rows;
+void CoordinatorImpl::List(const JobPlace& after, const std::function<bool(v1::Job)>& take) {
+  std::vector<JobPlace> places;
   {
     absl::MutexLock lock(&mu_);
     for (const auto& [id, entry] : jobs_) {
-      rows.push_back(RowOf(entry));
+      JobPlace place{
+          google::protobuf::util::TimeUtil::TimestampToNanoseconds(
+              entry.runner != nullptr ? entry.runner->submitted() : entry.row.submitted()),
+          id};
+      if (place > after) {
+        places.push_back(std::move(place));
+      }
     }
   }
-  std::stable_sort(rows.begin(), rows.end(), [](const v1::Job& a, const v1::Job& b) {
-    return std::make_pair(a.submitted().seconds(), a.submitted().nanos()) <
-           std::make_pair(b.submitted().seconds(), b.submitted().nanos());
-  });
-  return rows;
+  std::sort(places.begin(), places.end());
+  // One by one: the lock must not be held for as long as thousands of rows take.
+  for (const JobPlace& place : places) {
+    absl::StatusOr<v1::Job> row = Get(place.id);
+    if (row.ok() && !take(*std::move(row))) {
+      return;
+    }
+  }
 }
 
 absl::StatusOr<v1::Job> CoordinatorImpl::Change(
@@ -136,10 +153,10 @@ absl::StatusOr<v1::Job> CoordinatorImpl::Change(
       return Stopping();
     }
     if (entry->runner == nullptr) {
-      INNERLOOP_RETURN_IF_ERROR(JobMachine(entry->row.state()).Apply(event, true));
+      INNERLOOP_RETURN_IF_ERROR(OfJob(id, JobMachine(entry->row.state()).Apply(event, true)));
       return entry->row;
     }
-    INNERLOOP_RETURN_IF_ERROR(change(*entry->runner));
+    INNERLOOP_RETURN_IF_ERROR(OfJob(id, change(*entry->runner)));
     events_.Bump(id);
     row = RowOf(*entry);
     Pump();
@@ -173,61 +190,6 @@ absl::StatusOr<v1::Job> CoordinatorImpl::Cancel(const std::string& id) {
     INNERLOOP_ASSIGN_OR_RETURN(entry, Find(id));
   }
   return entry->row;
-}
-
-absl::StatusOr<v1::Job> CoordinatorImpl::Extend(const std::string& id, uint64_t iterations) {
-  if (iterations > kMostIterations) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("iterations is ", iterations, "; at most 1e12 can be"));
-  }
-  absl::MutexLock submit_lock(&submit_mu_);
-  std::optional<v1::Job> ended;
-  {
-    absl::MutexLock lock(&mu_);
-    INNERLOOP_ASSIGN_OR_RETURN(Entry * entry, Find(id));
-    if (entry->runner == nullptr && entry->row.state() == v1::JOB_STATE_SUCCEEDED) {
-      ended = entry->row;
-    }
-  }
-  if (ended.has_value()) {
-    return ExtendEnded(*std::move(ended), iterations);
-  }
-  return Change(
-      id, [iterations](JobRunner& job) { return job.Extend(iterations); }, JobEvent::kExtend);
-}
-
-absl::StatusOr<v1::Job> CoordinatorImpl::ExtendEnded(v1::Job row, uint64_t iterations) {
-  if (iterations < row.spec().iterations()) {
-    return absl::InvalidArgumentError(absl::StrCat("iterations is ", iterations, "; the job has ",
-                                                   row.spec().iterations(),
-                                                   " already, and can only be extended"));
-  }
-  if (iterations == row.iteration()) {
-    return row;
-  }
-  INNERLOOP_ASSIGN_OR_RETURN(std::optional<v1::DataSetDescription> data_set,
-                             FindDataSet(row.spec(), deps_.data_sets));
-  row.mutable_spec()->set_iterations(iterations);
-  INNERLOOP_ASSIGN_OR_RETURN(std::optional<JobRunner::Past> past,
-                             LoadPast(row, deps_.state, deps_.checkpoints));
-  if (!past.has_value()) {
-    return absl::DataLossError(
-        absl::StrCat("job '", row.id(), "' has no good checkpoint to go on from"));
-  }
-  row.set_state(v1::JOB_STATE_RUNNING);
-  row.clear_ended();
-  row.clear_final();
-  INNERLOOP_RETURN_IF_ERROR(deps_.state.UpdateJob(row));
-  const std::string id = row.id();
-  std::shared_ptr<JobRunner> runner = MakeRunner(std::move(row), std::move(data_set));
-  absl::MutexLock lock(&mu_);
-  if (stopping_) {
-    return Stopping();
-  }
-  runner->Restore(*std::move(past));
-  Begin(std::move(runner));
-  Pump();
-  return RowOf(jobs_.at(id));
 }
 
 absl::Status CoordinatorImpl::Delete(const std::string& id) {
@@ -287,16 +249,23 @@ uint64_t CoordinatorImpl::AwaitEvents(const std::string& id, uint64_t seen,
   return events_.Await(id, seen, timeout);
 }
 
-bool CoordinatorImpl::Uses(const std::string& data_set_sha256) {
+std::vector<Coordinator::DataSetUse> CoordinatorImpl::UsesOf(const std::string& data_set_sha256) {
+  std::vector<DataSetUse> uses;
   absl::MutexLock lock(&mu_);
-  const auto uses = [&](const v1::JobSpec& spec) {
-    return spec.tasks().episodes().dataset_sha256() == data_set_sha256;
+  const auto add = [&](const std::string& id, const v1::JobSpec& spec, bool ended) {
+    if (UsesData(spec.tasks()) && *DataUseOf(spec.tasks()).sha256 == data_set_sha256) {
+      uses.push_back({id, ended});
+    }
   };
-  return std::any_of(running_.begin(), running_.end(),
-                     [&](const auto& runner) { return uses(runner->spec()); }) ||
-         std::any_of(requested_.begin(), requested_.end(), [&](const Requested& requested) {
-           return uses(requested.run->description().spec());
-         });
+  for (const auto& [id, entry] : jobs_) {
+    const bool ended = entry.runner == nullptr;
+    add(id, ended ? entry.row.spec() : entry.runner->spec(), ended);
+  }
+  for (const Requested& requested : requested_) {
+    add(requested.run->evaluation().job_id(), requested.run->description().spec(),
+        /*ended=*/false);
+  }
+  return uses;
 }
 
 // ---- evaluations

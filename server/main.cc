@@ -130,7 +130,11 @@ int Run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kBadUsage;
+    if (error.get_exit_code() == 0) {  // --help, --version
+      return app.exit(error);
+    }
+    return Fail(absl::InvalidArgumentError(
+        absl::StrCat(error.what(), " (see: ", kProgram, " --help)")));
   }
   if (flags.die_with_parent) {
     innerloop::DieWithParent();

@@ -1,6 +1,8 @@
 #include "server/server.h"
 
 #include <atomic>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
@@ -141,6 +143,16 @@ class AssembledServer final : public Server {
   absl::once_flag stopped_;
 };
 
+absl::StatusOr<std::unique_ptr<Server>> Assemble(const Options& options) {
+  INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<StateStore> state,
+                             StateStore::Open(options.state_dir));
+  INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<Metrics> metrics,
+                             Metrics::Create(options.metrics_listen));
+  auto server = std::make_unique<AssembledServer>(options, std::move(state), std::move(metrics));
+  INNERLOOP_RETURN_IF_ERROR(server->Start());
+  return server;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Options& options) {
@@ -149,12 +161,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Options& options) {
     INNERLOOP_RETURN_IF_ERROR(
         CheckAddress("--metrics-listen", options.metrics_listen, options.insecure));
   }
-  INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<StateStore> state,
-                             StateStore::Open(options.state_dir));
-  INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<Metrics> metrics,
-                             Metrics::Create(options.metrics_listen));
-  auto server = std::make_unique<AssembledServer>(options, std::move(state), std::move(metrics));
-  INNERLOOP_RETURN_IF_ERROR(server->Start());
+  const bool fresh = !std::filesystem::exists(options.state_dir);
+  absl::StatusOr<std::unique_ptr<Server>> server = Assemble(options);
+  if (!server.ok() && fresh) {
+    std::error_code ignored;
+    std::filesystem::remove_all(options.state_dir, ignored);
+  }
   return server;
 }
 

@@ -1,14 +1,10 @@
 #include "worker/data_set_cache.h"
 
-#include <cerrno>
 #include <filesystem>
 #include <system_error>
 #include <utility>
 
-#include <fcntl.h>
 #include <spdlog/spdlog.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/memory/memory.h"
@@ -22,34 +18,6 @@
 namespace innerloop::worker {
 namespace {
 
-// Excludes other processes (and other threads) while it lives.
-class FileLock {
- public:
-  static absl::StatusOr<FileLock> Take(const std::string& path) {
-    const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    FileLock lock(file);
-    int result = file < 0 ? -1 : 0;
-    while (file >= 0 && (result = flock(file, LOCK_EX)) != 0 && errno == EINTR) {
-    }
-    if (result != 0) {
-      return absl::UnavailableError(
-          absl::StrCat("cannot lock ", path, ": ", std::generic_category().message(errno)));
-    }
-    return lock;
-  }
-  FileLock(FileLock&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
-  FileLock& operator=(FileLock&&) = delete;
-  ~FileLock() {
-    if (file_ >= 0) {
-      close(file_);
-    }
-  }
-
- private:
-  explicit FileLock(int file) : file_(file) {}
-  int file_;
-};
-
 // Whether the file is there and has the hash that it is named after.
 bool IsIntact(const std::string& path, const std::string& sha256) {
   const auto file = MappedFile::Open(path);
@@ -59,46 +27,67 @@ bool IsIntact(const std::string& path, const std::string& sha256) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DataSetCache>> DataSetCache::Create(const std::string& folder,
+                                                                   uint64_t most_bytes,
                                                                    Metrics& metrics) {
   if (const absl::Status status = FileSystem::Real().MakeFolder(folder); !status.ok()) {
     return absl::UnavailableError(
         absl::StrCat("the cache folder cannot be used: ", status.message()));
   }
-  auto cache = absl::WrapUnique(new DataSetCache(folder, metrics));
-  cache->Measure();
+  auto cache = absl::WrapUnique(new DataSetCache(folder, most_bytes, metrics));
+  metrics.SetDataSetCacheBytes(cache->folder_.Bytes());
   return cache;
 }
 
 absl::StatusOr<std::shared_ptr<const Dataset>> DataSetCache::Get(
     const v1::DataSetDescription& description, v1::Work::StubInterface& stub) {
-  if (!IsSha256Hex(description.sha256())) {
+  const std::string& sha256 = description.sha256();
+  if (!IsSha256Hex(sha256)) {
     return absl::InvalidArgumentError(
         absl::StrCat("data set '", description.name(), "' comes without a SHA-256"));
   }
-  std::shared_ptr<Entry> entry;
-  {
-    absl::MutexLock lock(&mu_);
-    std::shared_ptr<Entry>& known = entries_[description.sha256()];
-    if (known == nullptr) {
-      known = std::make_shared<Entry>();
-    }
-    entry = known;
-  }
-  absl::MutexLock loading(&entry->loading);
-  if (auto data_set = entry->data_set.lock()) {
+  absl::MutexLock loading(&LoadingMutex(sha256));
+  if (auto data_set = FindOpen(sha256)) {
+    folder_.Touch(sha256);
     return data_set;
   }
-  const std::string path = absl::StrCat(folder_, "/", description.sha256(), ".safetensors");
-  INNERLOOP_RETURN_IF_ERROR(Provide(description, stub, path));
-  INNERLOOP_ASSIGN_OR_RETURN(auto data_set, Dataset::Open(path));
-  entry->data_set = data_set;
+  auto data_set = Load(description, stub);
+  absl::MutexLock lock(&mu_);
+  if (data_set.ok()) {
+    held_[sha256] = {description.bytes(), /*fetching=*/false, *data_set};
+  } else {
+    held_.erase(sha256);
+  }
   return data_set;
 }
 
+absl::Mutex& DataSetCache::LoadingMutex(const std::string& sha256) {
+  absl::MutexLock lock(&mu_);
+  std::unique_ptr<absl::Mutex>& mutex = loading_[sha256];
+  if (mutex == nullptr) {
+    mutex = std::make_unique<absl::Mutex>();
+  }
+  return *mutex;
+}
+
+std::shared_ptr<const Dataset> DataSetCache::FindOpen(const std::string& sha256) {
+  absl::MutexLock lock(&mu_);
+  const auto it = held_.find(sha256);
+  return it == held_.end() ? nullptr : it->second.data_set.lock();
+}
+
+absl::StatusOr<std::shared_ptr<const Dataset>> DataSetCache::Load(
+    const v1::DataSetDescription& description, v1::Work::StubInterface& stub) {
+  // Until it is open: another worker might remove it to make room.
+  INNERLOOP_ASSIGN_OR_RETURN(const FileLock lock,
+                             FileLock::Take(folder_.Lock(description.sha256())));
+  INNERLOOP_RETURN_IF_ERROR(Provide(description, stub));
+  folder_.Touch(description.sha256());
+  return Dataset::Open(folder_.DataSet(description.sha256()));
+}
+
 absl::Status DataSetCache::Provide(const v1::DataSetDescription& description,
-                                   v1::Work::StubInterface& stub, const std::string& path) {
-  const std::string stem = absl::StrCat(folder_, "/", description.sha256());
-  INNERLOOP_ASSIGN_OR_RETURN(const FileLock lock, FileLock::Take(stem + ".lock"));
+                                   v1::Work::StubInterface& stub) {
+  const std::string path = folder_.DataSet(description.sha256());
   if (std::filesystem::exists(path)) {
     if (IsIntact(path, description.sha256())) {
       return absl::OkStatus();
@@ -106,24 +95,42 @@ absl::Status DataSetCache::Provide(const v1::DataSetDescription& description,
     spdlog::warn("{} is damaged; fetching data set '{}' again", path, description.name());
     INNERLOOP_RETURN_IF_ERROR(FileSystem::Real().Remove(path));
   }
-  const std::string part_path = stem + ".part";
+  INNERLOOP_RETURN_IF_ERROR(MakeRoom(description));
+  const std::string part_path = folder_.Part(description.sha256());
   std::error_code ignored;
   const bool resumed = std::filesystem::file_size(part_path, ignored) > 0 && !ignored;
   spdlog::info("fetching data set '{}' ({} bytes)", description.name(), description.bytes());
-  absl::Status status = Fetch(description, stub, part_path);
+  absl::Status status = Fetch(description, stub);
   if (resumed && absl::IsDataLoss(status)) {
     // The part that was there may be the damaged one.
     INNERLOOP_RETURN_IF_ERROR(FileSystem::Real().Remove(part_path));
-    status = Fetch(description, stub, part_path);
+    status = Fetch(description, stub);
   }
   INNERLOOP_RETURN_IF_ERROR(status);
   INNERLOOP_RETURN_IF_ERROR(FileSystem::Real().Rename(part_path, path));
-  Measure();
+  metrics_.SetDataSetCacheBytes(folder_.Bytes());
+  return absl::OkStatus();
+}
+
+absl::Status DataSetCache::MakeRoom(const v1::DataSetDescription& description) {
+  absl::MutexLock lock(&mu_);
+  absl::flat_hash_map<std::string, uint64_t> needed = {{description.sha256(), description.bytes()}};
+  for (const auto& [sha256, held] : held_) {
+    if (held.fetching || !held.data_set.expired()) {
+      needed.emplace(sha256, held.bytes);
+    }
+  }
+  const absl::Status room = folder_.MakeRoom(needed);
+  if (!room.ok()) {
+    return {room.code(), absl::StrCat("no room for data set '", description.name(), "' of ",
+                                      description.bytes(), " bytes: ", room.message())};
+  }
+  held_[description.sha256()] = {description.bytes(), /*fetching=*/true, {}};
   return absl::OkStatus();
 }
 
 absl::Status DataSetCache::Fetch(const v1::DataSetDescription& description,
-                                 v1::Work::StubInterface& stub, const std::string& part_path) {
+                                 v1::Work::StubInterface& stub) {
   grpc::ClientContext context;
   {
     absl::MutexLock lock(&mu_);
@@ -136,7 +143,7 @@ absl::Status DataSetCache::Fetch(const v1::DataSetDescription& description,
     absl::MutexLock lock(&mu_);
     fetches_.erase(&context);
   };
-  return FetchDataSetFile(stub, context, description, part_path);
+  return FetchDataSetFile(stub, context, description, folder_.Part(description.sha256()));
 }
 
 void DataSetCache::CancelFetches() {
@@ -145,18 +152,6 @@ void DataSetCache::CancelFetches() {
   for (grpc::ClientContext* context : fetches_) {
     context->TryCancel();
   }
-}
-
-void DataSetCache::Measure() {
-  uint64_t bytes = 0;
-  std::error_code ignored;
-  for (const auto& file : std::filesystem::directory_iterator(folder_, ignored)) {
-    if (file.path().extension() == ".safetensors") {
-      const auto size = file.file_size(ignored);
-      bytes += ignored ? 0 : size;
-    }
-  }
-  metrics_.SetDataSetCacheBytes(bytes);
 }
 
 }  // namespace innerloop::worker

@@ -1,6 +1,7 @@
 // The data sets that a worker has, by hash.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -15,46 +16,57 @@
 #include "core/dataset/dataset.h"
 #include "innerloop/v1/checkpoint.pb.h"
 #include "innerloop/v1/work.grpc.pb.h"
+#include "worker/cache_folder.h"
 #include "worker/metrics.h"
 
 namespace innerloop::worker {
 
 // Files SHA256.safetensors in a folder that several processes may share, each fetched once, under a
-// lock of its own (SHA256.lock), and verified before it is used. Used by Job from slot threads;
-// thread-safe.
+// lock of its own (SHA256.lock), and verified before it is used. Those that were not used for
+// longest make room for new ones. Used by Job from slot threads; thread-safe.
 class DataSetCache {
  public:
-  // Makes the folder. UNAVAILABLE names it.
+  // Makes the folder, which holds at most `most_bytes`. UNAVAILABLE names it.
   static absl::StatusOr<std::unique_ptr<DataSetCache>> Create(const std::string& folder,
+                                                              uint64_t most_bytes,
                                                               Metrics& metrics);
   // Opens the data set, and fetches it first when it is not there; who asks for it meanwhile waits
   // for the same fetch. DATA_LOSS: what can be had is damaged. RESOURCE_EXHAUSTED: the disk is
-  // full.
+  // full, or what is in use leaves no room for it.
   absl::StatusOr<std::shared_ptr<const Dataset>> Get(const v1::DataSetDescription& description,
                                                      v1::Work::StubInterface& stub);
   // Breaks off all fetches, now and later.
   void CancelFetches();
 
  private:
-  // `loading` is held while the data set is fetched and opened.
-  struct Entry {
-    absl::Mutex loading;
-    std::weak_ptr<const Dataset> data_set ABSL_GUARDED_BY(loading);
+  // A data set that is being fetched or may be open.
+  struct Held {
+    uint64_t bytes = 0;
+    bool fetching = false;
+    std::weak_ptr<const Dataset> data_set;
   };
-  DataSetCache(std::string folder, Metrics& metrics)
-      : folder_(std::move(folder)), metrics_(metrics) {}
-  absl::Status Provide(const v1::DataSetDescription& description, v1::Work::StubInterface& stub,
-                       const std::string& path);
-  absl::Status Fetch(const v1::DataSetDescription& description, v1::Work::StubInterface& stub,
-                     const std::string& part_path);
-  void Measure();
+  DataSetCache(const std::string& folder, uint64_t most_bytes, Metrics& metrics)
+      : folder_(folder, most_bytes), metrics_(metrics) {}
+  // Held while a data set is fetched and opened. Before mu_.
+  absl::Mutex& LoadingMutex(const std::string& sha256) ABSL_LOCKS_EXCLUDED(mu_);
+  std::shared_ptr<const Dataset> FindOpen(const std::string& sha256) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::StatusOr<std::shared_ptr<const Dataset>> Load(const v1::DataSetDescription& description,
+                                                      v1::Work::StubInterface& stub)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status Provide(const v1::DataSetDescription& description, v1::Work::StubInterface& stub)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status MakeRoom(const v1::DataSetDescription& description) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status Fetch(const v1::DataSetDescription& description, v1::Work::StubInterface& stub)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
-  const std::string folder_;
+  const CacheFolder folder_;
   Metrics& metrics_;
 
   absl::Mutex mu_;
   bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
-  absl::flat_hash_map<std::string, std::shared_ptr<Entry>> entries_ ABSL_GUARDED_BY(mu_);
+  // By hash.
+  absl::flat_hash_map<std::string, std::unique_ptr<absl::Mutex>> loading_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<std::string, Held> held_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_set<grpc::ClientContext*> fetches_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -120,10 +120,10 @@ absl::Status FetchDataSetFile(v1::Work::StubInterface& stub, grpc::ClientContext
   INNERLOOP_RETURN_IF_ERROR(CheckSpace(description, description.bytes() - part.size(), part_path));
 
   if (part.size() < description.bytes()) {
-    v1::FetchDataSetRequest request;
+    v1::FetchFileRequest request;
     request.set_sha256(description.sha256());
     request.set_offset(part.size());
-    const auto reader = stub.FetchDataSet(&context, request);
+    const auto reader = stub.FetchFile(&context, request);
     v1::FileChunk chunk;
     absl::Status status;
     while (status.ok() && reader->Read(&chunk)) {

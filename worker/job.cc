@@ -2,17 +2,39 @@
 
 #include <utility>
 
+#include <spdlog/spdlog.h>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::worker {
+namespace {
+
+// e.g. "2 x 212.3 MiB".
+std::string OfSlots(int slots, int64_t bytes) {
+  return absl::StrFormat("%d x %.1f MiB", slots, static_cast<double>(bytes) / (1 << 20));
+}
+
+}  // namespace
 
 Job::Job(v1::JobDescription description, const ProgramFactory& factory, DataSetCache& data_sets,
-         std::shared_ptr<v1::Work::StubInterface> stub)
+         std::shared_ptr<v1::Work::StubInterface> stub, int slots)
     : description_(std::move(description)),
       factory_(factory),
       data_sets_(data_sets),
-      stub_(std::move(stub)) {}
+      stub_(std::move(stub)),
+      slots_(slots) {}
+
+Job::~Job() {
+  const absl::MutexLock lock(&mu_);
+  if (program_ == nullptr || program_->MeasuredPeakBytes() == 0) {
+    return;
+  }
+  spdlog::info("job {}: peak memory of its slots: measured {}, estimated {}", id(),
+               OfSlots(slots_, program_->MeasuredPeakBytes()),
+               estimated_bytes_ < 0 ? "nothing" : OfSlots(slots_, estimated_bytes_));
+}
 
 absl::Duration Job::patience() const {
   // The coordinator gives a shard up after shard_timeout; half of it again leaves it time to do so.
@@ -33,6 +55,7 @@ absl::StatusOr<const meta::Program*> Job::Program(uint64_t max_parameters) {
   absl::MutexLock lock(&mu_);
   if (program_ == nullptr) {
     INNERLOOP_ASSIGN_OR_RETURN(program_, factory_(description_.spec(), data_set_, max_parameters));
+    EstimateMemory();
   }
   const auto scalars = static_cast<uint64_t>(program_->layout().scalars());
   if (scalars > max_parameters) {
@@ -41,6 +64,18 @@ absl::StatusOr<const meta::Program*> Job::Program(uint64_t max_parameters) {
                                                      " are allowed"));
   }
   return program_.get();
+}
+
+void Job::EstimateMemory() {
+  const absl::StatusOr<int64_t> bytes = program_->EstimatePeakBytes();
+  if (!bytes.ok()) {
+    spdlog::warn("job {}: its peak memory cannot be estimated: {}", id(),
+                 std::string(bytes.status().message()));
+    return;
+  }
+  estimated_bytes_ = *bytes;
+  spdlog::info("job {}: peak memory of its slots: estimated {}", id(),
+               OfSlots(slots_, estimated_bytes_));
 }
 
 }  // namespace innerloop::worker

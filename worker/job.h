@@ -1,6 +1,7 @@
 // A job as one worker computes it.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,9 +25,12 @@ using ProgramFactory = std::function<absl::StatusOr<std::unique_ptr<meta::Progra
 // Made by Session from a JobDescription; shared with the slots that compute its work. Thread-safe.
 class Job {
  public:
-  // `stub` is where the data set comes from; factory and cache outlive the job.
+  // `stub` is where the data set comes from; factory and cache outlive the job. `slots` compute it
+  // at most at a time.
   Job(v1::JobDescription description, const ProgramFactory& factory, DataSetCache& data_sets,
-      std::shared_ptr<v1::Work::StubInterface> stub);
+      std::shared_ptr<v1::Work::StubInterface> stub, int slots);
+  // Logs how much memory the job took.
+  ~Job();
 
   const std::string& id() const { return description_.job_id(); }
   // How long one work item may compute before its slot counts as hanging.
@@ -34,19 +38,25 @@ class Job {
   // The first slot that asks fetches and opens the job's data set, others wait meanwhile. A failure
   // is not kept: the next one tries again. RESOURCE_EXHAUSTED when this machine's disk is full.
   absl::Status LoadDataSet() ABSL_LOCKS_EXCLUDED(mu_);
-  // The job's program, made by the first slot that asks once the data set is there.
+  // The job's program, made by the first slot that asks once the data set is there, which logs how
+  // much memory it will take.
   // RESOURCE_EXHAUSTED when it has more than `max_parameters` scalars.
   absl::StatusOr<const meta::Program*> Program(uint64_t max_parameters) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
+  void EstimateMemory() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   const v1::JobDescription description_;
   const ProgramFactory& factory_;
   DataSetCache& data_sets_;
   const std::shared_ptr<v1::Work::StubInterface> stub_;
+  const int slots_;
 
   absl::Mutex mu_;
   std::shared_ptr<const Dataset> data_set_ ABSL_GUARDED_BY(mu_);
   std::unique_ptr<meta::Program> program_ ABSL_GUARDED_BY(mu_);
+  // Of one slot; -1 when it could not be told.
+  int64_t estimated_bytes_ ABSL_GUARDED_BY(mu_) = -1;
 };
 
 }  // namespace innerloop::worker

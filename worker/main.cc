@@ -87,6 +87,10 @@ void Declare(CLI::App& app, Flags& flags) {
       });
   app.add_option("--cache-dir", options.cache_dir, "Folder for data sets, which workers may share")
       ->capture_default_str();
+  app.add_option("--max-cache", options.max_cache_bytes,
+                 "Most data in --cache-dir, e.g. 20GiB; what was unused for longest goes first")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->default_str("20GiB");
   app.add_option("--metrics-listen", flags.metrics_listen,
                  "HOST:PORT of /metrics for Prometheus; port 0: any; empty: none")
       ->capture_default_str();
@@ -239,7 +243,12 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kDone : kBadUsage;
+    if (error.get_exit_code() == 0) {  // --help, --version
+      return app.exit(error);
+    }
+    return Fail(absl::InvalidArgumentError(
+                    absl::StrCat(error.what(), " (see: innerloop-worker --help)")),
+                kBadUsage);
   }
   if (flags.die_with_parent) {
     DieWithParent();

@@ -18,6 +18,9 @@ struct Options {
   // Folder that data sets are kept in by hash; made when it is not there. Several workers may share
   // it.
   std::string cache_dir;
+  // Most bytes of data sets in it; those unused for longest go first. A job whose data set does not
+  // fit beside those in use is declined.
+  uint64_t max_cache_bytes = uint64_t{20} << 30;
   // Most bytes of parameters that are held at a time, over all jobs and versions.
   uint64_t max_parameter_bytes = uint64_t{8} << 30;
   // Back-off between attempts to connect: grows from the first to the last, with jitter.

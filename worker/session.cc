@@ -117,7 +117,7 @@ absl::Status Session::OnJob(v1::JobDescription& description) {
         absl::StrCat("more than ", kMaxJobs, " jobs on one stream"));
   }
   auto job = std::make_shared<Job>(std::move(description), context_.create_program,
-                                   context_.data_sets, stub_);
+                                   context_.data_sets, stub_, context_.slots.slots());
   if (!jobs_.try_emplace(id, std::move(job)).second) {
     return absl::InvalidArgumentError(absl::StrCat("job ", id, " is described twice"));
   }

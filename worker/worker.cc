@@ -37,8 +37,9 @@ v1::Hello MakeHello(const Options& options, const v1::NumericsFingerprint& finge
 
 absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(const Options& options,
                                                        Dependencies dependencies) {
-  INNERLOOP_ASSIGN_OR_RETURN(auto data_sets,
-                             DataSetCache::Create(options.cache_dir, dependencies.metrics));
+  INNERLOOP_ASSIGN_OR_RETURN(
+      auto data_sets,
+      DataSetCache::Create(options.cache_dir, options.max_cache_bytes, dependencies.metrics));
   return absl::WrapUnique(new Worker(options, std::move(dependencies), std::move(data_sets)));
 }
 

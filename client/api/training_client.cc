@@ -1,6 +1,8 @@
 #include "client/api/training_client.h"
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <utility>
 
 #include <grpcpp/grpcpp.h>
@@ -14,12 +16,8 @@
 namespace innerloop::client {
 namespace {
 
-// A list of jobs with long class lists outgrows gRPC's 4 MB.
-constexpr int kMaxAnswerBytes = 256 << 20;
-
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& coordinator) {
   grpc::ChannelArguments arguments = ClientArguments();
-  arguments.SetMaxReceiveMessageSize(kMaxAnswerBytes);
   // A coordinator that restarts is back in a second; gRPC's own back-off grows to two minutes.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
@@ -114,10 +112,16 @@ absl::StatusOr<v1::Job> TrainingClient::Get(const std::string& id) {
 }
 
 absl::StatusOr<std::vector<v1::Job>> TrainingClient::List() {
-  INNERLOOP_ASSIGN_OR_RETURN(const v1::ListJobsResponse response,
-                             Call(&v1::Training::Stub::ListJobs, v1::ListJobsRequest(),
-                                  Repeat::kWhileAway, options_.call_deadline));
-  return std::vector<v1::Job>(response.jobs().begin(), response.jobs().end());
+  std::vector<v1::Job> jobs;
+  v1::ListJobsRequest request;
+  do {
+    INNERLOOP_ASSIGN_OR_RETURN(
+        v1::ListJobsResponse page,
+        Call(&v1::Training::Stub::ListJobs, request, Repeat::kWhileAway, options_.call_deadline));
+    std::move(page.mutable_jobs()->begin(), page.mutable_jobs()->end(), std::back_inserter(jobs));
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  return jobs;
 }
 
 absl::StatusOr<v1::Job> TrainingClient::Cancel(const std::string& id) {
@@ -134,11 +138,11 @@ absl::StatusOr<v1::Job> TrainingClient::Resume(const std::string& id) {
   return JobCall(&v1::Training::Stub::ResumeJob, id, Repeat::kNever);
 }
 
-absl::StatusOr<v1::Job> TrainingClient::Extend(const std::string& id, uint64_t iterations) {
-  v1::ExtendJobRequest request;
+absl::StatusOr<v1::Job> TrainingClient::Revise(const std::string& id, const v1::JobSpec& spec) {
+  v1::ReviseJobRequest request;
   request.set_id(id);
-  request.set_iterations(iterations);
-  return Call(&v1::Training::Stub::ExtendJob, request, Repeat::kWhileAway, options_.call_deadline);
+  *request.mutable_spec() = spec;
+  return Call(&v1::Training::Stub::ReviseJob, request, Repeat::kWhileAway, options_.call_deadline);
 }
 
 absl::Status TrainingClient::Delete(const std::string& id) {
@@ -163,7 +167,7 @@ absl::StatusOr<std::vector<v1::CheckpointInfo>> TrainingClient::ListCheckpoints(
                                          response.checkpoints().end());
 }
 
-absl::StatusOr<v1::BeginDataSetUploadResponse> TrainingClient::BeginDataSetUpload(
+absl::StatusOr<v1::BeginUploadResponse> TrainingClient::BeginDataSetUpload(
     const v1::BeginDataSetUploadRequest& file) {
   return Call(&v1::Training::Stub::BeginDataSetUpload, file, Repeat::kWhileAway,
               options_.call_deadline);
@@ -177,9 +181,10 @@ absl::StatusOr<std::vector<v1::DataSetDescription>> TrainingClient::ListDataSets
                                              response.data_sets().end());
 }
 
-absl::Status TrainingClient::DeleteDataSet(const std::string& name_or_sha256) {
+absl::Status TrainingClient::DeleteDataSet(const std::string& name_or_sha256, bool force) {
   v1::DeleteDataSetRequest request;
   request.set_data_set(name_or_sha256);
+  request.set_force(force);
   return Call(&v1::Training::Stub::DeleteDataSet, request, Repeat::kNever, options_.call_deadline)
       .status();
 }

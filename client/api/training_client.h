@@ -46,13 +46,15 @@ class TrainingClient {
   absl::StatusOr<v1::Job> Cancel(const std::string& id);
   absl::StatusOr<v1::Job> Pause(const std::string& id);
   absl::StatusOr<v1::Job> Resume(const std::string& id);
-  absl::StatusOr<v1::Job> Extend(const std::string& id, uint64_t iterations);
+  // To `spec`, which may have more iterations and differ in what decides no bits of the parameters.
+  absl::StatusOr<v1::Job> Revise(const std::string& id, const v1::JobSpec& spec);
   absl::Status Delete(const std::string& id);
   // Waits for as long as it takes.
   absl::StatusOr<v1::Evaluation> Evaluate(const v1::EvaluateRequest& request);
   absl::StatusOr<std::vector<v1::CheckpointInfo>> ListCheckpoints(const std::string& id);
   absl::StatusOr<std::vector<v1::DataSetDescription>> ListDataSets();
-  absl::Status DeleteDataSet(const std::string& name_or_sha256);
+  // `force`: also when ended jobs need it.
+  absl::Status DeleteDataSet(const std::string& name_or_sha256, bool force);
   absl::StatusOr<std::vector<v1::WorkerInfo>> ListWorkers();
 
   // What a watch tells, from the thread that called Watch.
@@ -96,7 +98,7 @@ class TrainingClient {
 
   // A call's status as the caller shall see it.
   absl::Status Convert(const grpc::Status& status) const;
-  absl::StatusOr<v1::BeginDataSetUploadResponse> BeginDataSetUpload(
+  absl::StatusOr<v1::BeginUploadResponse> BeginDataSetUpload(
       const v1::BeginDataSetUploadRequest& file);
   // The part of an upload from `offset` on.
   absl::StatusOr<v1::DataSetDescription> SendDataSet(const v1::BeginDataSetUploadRequest& file,

@@ -96,8 +96,7 @@ absl::StatusOr<v1::DataSetDescription> TrainingClient::UploadDataSet(
   Retry retry(options_.stream_patience, *options_.clock, cancellation_);
   uint64_t reached = 0;
   while (true) {
-    INNERLOOP_ASSIGN_OR_RETURN(const v1::BeginDataSetUploadResponse begun,
-                               BeginDataSetUpload(file));
+    INNERLOOP_ASSIGN_OR_RETURN(const v1::BeginUploadResponse begun, BeginDataSetUpload(file));
     if (begun.complete()) {
       return described;
     }
@@ -183,7 +182,7 @@ absl::StatusOr<std::string> TrainingClient::DownloadCheckpoint(const std::string
   const std::string partial = absl::StrCat(path, ".part-", ::getpid());
   const int fd = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd < 0) {
-    return FileError("create", partial);
+    return FileError("create", path);
   }
   absl::Cleanup abandon = [&partial] { ::unlink(partial.c_str()); };
   {
@@ -193,7 +192,7 @@ absl::StatusOr<std::string> TrainingClient::DownloadCheckpoint(const std::string
     while (true) {
       const uint64_t before = offset;
       const absl::Status status =
-          ReceiveCheckpoint(pinned, fd, partial, info.bytes(), offset, progress);
+          ReceiveCheckpoint(pinned, fd, path, info.bytes(), offset, progress);
       if (status.ok()) {
         break;
       }
@@ -203,7 +202,7 @@ absl::StatusOr<std::string> TrainingClient::DownloadCheckpoint(const std::string
       INNERLOOP_RETURN_IF_ERROR(retry.Again(status));
     }
     if (::fsync(fd) != 0) {
-      return FileError("write", partial);
+      return FileError("write", path);
     }
   }
   if (absl::Status whole = ReadCheckpoint(partial).status(); !whole.ok()) {

@@ -32,6 +32,7 @@ class ShardBoard {
   };
 
   explicit ShardBoard(absl::Duration shard_timeout) : shard_timeout_(shard_timeout) {}
+  void SetShardTimeout(absl::Duration shard_timeout) { shard_timeout_ = shard_timeout; }
 
   // Begins with `shards` pending ones. What is known of the pace stays.
   void Reset(size_t shards);
@@ -92,7 +93,7 @@ class ShardBoard {
   // Pending again unless it is done or another copy is under way.
   void PutBack(size_t shard);
 
-  const absl::Duration shard_timeout_;
+  absl::Duration shard_timeout_;
   std::vector<Shard> shards_;
   size_t done_ = 0;
   std::deque<size_t> pending_;

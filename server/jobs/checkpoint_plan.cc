@@ -38,13 +38,21 @@ void CheckpointPlan::Hold(Checkpoint checkpoint) {
   held_.insert_or_assign(version, std::move(checkpoint));
 }
 
-void CheckpointPlan::EndEvaluation(const v1::Evaluation& evaluation) {
+void CheckpointPlan::ForgetBest() {
+  best_.reset();
+  best_before_.reset();
+  if (writing_.has_value()) {
+    writing_->best_before.reset();
+  }
+}
+
+void CheckpointPlan::EndEvaluation(const v1::Evaluation& evaluation, bool comparable) {
   const uint64_t version = evaluation.iteration();
   evaluating_.erase(version);
   auto held = held_.extract(version);
   const double goodness = Goodness(evaluation);
   // A version whose loss is no number is nobody's best.
-  if (held.empty() || !std::isfinite(goodness) || (best_.has_value() && goodness <= *best_)) {
+  if (held.empty() || !comparable || !std::isfinite(goodness) || (best_.has_value() && goodness <= *best_)) {
     return;
   }
   Checkpoint& checkpoint = held.mapped();

@@ -27,6 +27,9 @@ class CheckpointPlan {
   void Start(uint64_t version, double seconds, bool stored);
   // The best so far, as Goodness() measures it.
   void SetBest(double goodness) { best_ = goodness; }
+  // What was the best by another protocol counts no more.
+  void ForgetBest();
+  void SetSchedule(v1::CheckpointSchedule schedule) { schedule_ = std::move(schedule); }
 
   // Whether the schedule wants a checkpoint of this version, reached after so many seconds of
   // training.
@@ -39,7 +42,12 @@ class CheckpointPlan {
   // An evaluation of this version begins; its content follows by Hold().
   void BeginEvaluation(uint64_t version) { evaluating_.insert(version); }
   void Hold(Checkpoint checkpoint);
-  void EndEvaluation(const v1::Evaluation& evaluation);
+  // `comparable`: it was made under the protocol that decides which version is the best.
+  void EndEvaluation(const v1::Evaluation& evaluation, bool comparable);
+  // Whether no evaluation of an earlier version is under way.
+  bool IsOldest(uint64_t version) const {
+    return !evaluating_.empty() && *evaluating_.begin() == version;
+  }
   // The coordinator stops before the evaluations end: the oldest version under evaluation becomes
   // the checkpoint.
   void GiveUpEvaluations();
@@ -68,7 +76,7 @@ class CheckpointPlan {
     bool best = false;
   };
 
-  const v1::CheckpointSchedule schedule_;
+  v1::CheckpointSchedule schedule_;
   // Of the last one taken, and the last that is durable.
   std::optional<uint64_t> taken_;
   std::optional<uint64_t> stored_;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <google/protobuf/util/message_differencer.h>
 #include <google/protobuf/util/time_util.h>
 
 #include "absl/strings/str_cat.h"
@@ -61,18 +62,33 @@ void JobRunner::OnEvaluationDone(EvaluationRun& run, absl::StatusOr<v1::Evaluati
                                                           " failed: ", result.status().message())));
     return;
   }
-  environment_.metrics->OnEvaluation(*result);
-  environment_.recorder.AddEvaluation(id(), *result);
   if (final) {
-    *job_.mutable_final() = *std::move(result);
+    TakeEvaluation(*std::move(result));
   } else {
-    plan_.EndEvaluation(*result);
-    *job_.mutable_last_periodic() = *std::move(result);
+    // Evaluations count in the order of their versions, whichever is done first.
+    evaluated_.emplace(of_version, *std::move(result));
+    while (!evaluated_.empty() && plan_.IsOldest(evaluated_.begin()->first)) {
+      TakeEvaluation(std::move(evaluated_.extract(evaluated_.begin()).mapped()));
+    }
   }
   StoreRow();
   environment_.host.Changed(*this);
   WriteNext();
   Advance();
+}
+
+void JobRunner::TakeEvaluation(v1::Evaluation evaluation) {
+  environment_.metrics->OnEvaluation(evaluation);
+  environment_.recorder.AddEvaluation(id(), evaluation);
+  if (evaluation.final()) {
+    *job_.mutable_final() = std::move(evaluation);
+    return;
+  }
+  // The job may have been revised meanwhile.
+  plan_.EndEvaluation(evaluation,
+                      google::protobuf::util::MessageDifferencer::Equals(
+                          evaluation.protocol(), spec().evaluation().periodic()));
+  *job_.mutable_last_periodic() = std::move(evaluation);
 }
 
 void JobRunner::Label(Checkpoint& checkpoint) const {

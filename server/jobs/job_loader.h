@@ -26,12 +26,19 @@ struct Submission {
 absl::StatusOr<Submission> Prepare(const v1::JobSpec& spec, DataSetStore& data_sets,
                                    CheckpointStore& checkpoints);
 
-// The data set of a resolved job; nullopt for generated tasks. NOT_FOUND when it was removed.
+// The same for what a job that is there shall become, as ReviseJob has it: INVALID_ARGUMENT lists
+// fields that may not differ.
+absl::StatusOr<v1::JobSpec> PrepareRevision(const v1::JobSpec& before, const v1::JobSpec& spec,
+                                            DataSetStore& data_sets);
+
+// The data set of a resolved job; nullopt for generated tasks. NOT_FOUND when it was removed, with
+// how to bring it back.
 absl::StatusOr<std::optional<v1::DataSetDescription>> FindDataSet(const v1::JobSpec& spec,
                                                                   DataSetStore& data_sets);
 
 // What a stored job goes on from: its newest good checkpoint, after the history beyond it was
-// forgotten. nullopt: from its beginning. Damaged checkpoints are added to the row's warnings.
+// forgotten. nullopt: from its beginning. Damaged checkpoints, and what they cost, become the row's
+// warnings.
 // Blocks on files.
 absl::StatusOr<std::optional<JobRunner::Past>> LoadPast(v1::Job& row, StateStore& state,
                                                         CheckpointStore& checkpoints);

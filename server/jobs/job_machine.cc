@@ -23,8 +23,8 @@ const char* RuleOf(JobEvent event) {
     case JobEvent::kCancel:
       return "it has ended";
     case JobEvent::kExtend:
-      return "a job can be extended while it is queued, running or paused, and after it has "
-             "SUCCEEDED";
+      return "a job can be extended or revised while it is queued, running or paused, and after it "
+             "has SUCCEEDED";
   }
   return "";
 }
@@ -82,7 +82,7 @@ absl::Status JobMachine::Apply(JobEvent event, bool initialised) {
   const v1::JobState next = After(state_, event, initialised);
   if (next == v1::JOB_STATE_UNSPECIFIED) {
     return absl::FailedPreconditionError(
-        absl::StrCat("the job is ", Name(state_), "; ", RuleOf(event)));
+        absl::StrCat("it is ", Name(state_), "; ", RuleOf(event)));
   }
   state_ = next;
   return absl::OkStatus();

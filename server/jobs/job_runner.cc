@@ -2,12 +2,16 @@
 
 #include <utility>
 
+#include <google/protobuf/util/message_differencer.h>
+
 #include "absl/strings/str_cat.h"
 #include "core/job/job_spec.h"
 #include "server/iteration/measures.h"
 #include "spdlog/spdlog.h"
 
 namespace innerloop::server {
+
+using google::protobuf::util::MessageDifferencer;
 
 JobRunner::JobRunner(v1::Job row, std::optional<v1::DataSetDescription> data_set,
                      Environment environment)
@@ -78,7 +82,7 @@ v1::Job JobRunner::Row() const {
 
 absl::Status JobRunner::Pause() {
   if (ending_) {
-    return absl::FailedPreconditionError("the job is ending");
+    return absl::FailedPreconditionError("it is ending");
   }
   if (absl::Status status = machine_.Apply(JobEvent::kPause, initialised()); !status.ok()) {
     return status;
@@ -105,16 +109,18 @@ absl::Status JobRunner::Resume() {
   return absl::OkStatus();
 }
 
-absl::Status JobRunner::Extend(uint64_t iterations) {
+absl::Status JobRunner::Revise(const v1::JobSpec& spec) {
   if (absl::Status status = machine_.Apply(JobEvent::kExtend, initialised()); !status.ok()) {
     return status;
   }
-  if (iterations < spec().iterations()) {
-    return absl::InvalidArgumentError(absl::StrCat("iterations is ", iterations, "; the job has ",
-                                                   spec().iterations(),
-                                                   " already, and can only be extended"));
+  if (!MessageDifferencer::Equals(spec.evaluation().periodic(),
+                                  job_.spec().evaluation().periodic())) {
+    plan_.ForgetBest();
   }
-  job_.mutable_spec()->set_iterations(iterations);
+  plan_.SetSchedule(spec.checkpoint());
+  board().SetShardTimeout(absl::Seconds(spec.limits().shard_timeout_seconds()));
+  // Workers keep the description that they have: it computes the same.
+  *job_.mutable_spec() = spec;
   StoreRow();
   return absl::OkStatus();
 }

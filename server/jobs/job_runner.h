@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -74,6 +75,7 @@ class JobRunner : public Lane {
 
   const std::string& id() const { return job_.id(); }
   const v1::JobSpec& spec() const { return job_.spec(); }
+  const google::protobuf::Timestamp& submitted() const { return job_.submitted(); }
   v1::JobState state() const { return machine_.state(); }
   bool ended() const { return machine_.ended(); }
   const std::optional<v1::DataSetDescription>& data_set() const { return data_set_; }
@@ -84,7 +86,8 @@ class JobRunner : public Lane {
   // Users' wishes; FAILED_PRECONDITION as JobMachine has it.
   absl::Status Pause();
   absl::Status Resume();
-  absl::Status Extend(uint64_t iterations);
+  // To a resolved spec that ReviseJob allows.
+  absl::Status Revise(const v1::JobSpec& spec);
   void Cancel();
   void Fail(const absl::Status& status);
   // The coordinator stops: no more iterations, and a checkpoint after the one under way.
@@ -141,6 +144,7 @@ class JobRunner : public Lane {
   void BeginPeriodicEvaluation();
   void StartEvaluation(const v1::EvaluationProtocol& protocol, bool final);
   void OnEvaluationDone(EvaluationRun& run, absl::StatusOr<v1::Evaluation> result);
+  void TakeEvaluation(v1::Evaluation evaluation);
   void ForceCheckpoint();
   void WriteNext();
   void FinishIfDone();
@@ -169,6 +173,8 @@ class JobRunner : public Lane {
   absl::Duration iteration_began_;
   std::vector<v1::TaskMetrics> parts_;
   std::vector<std::shared_ptr<EvaluationRun>> runs_;
+  // Periodic ones that wait for those of earlier versions.
+  std::map<uint64_t, v1::Evaluation> evaluated_;
   uint32_t skipped_in_a_row_ = 0;
 
   // Since when training time counts; absent while it does not.

@@ -1,14 +1,33 @@
+#include <algorithm>
+#include <iterator>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "server/service/request_checks.h"
 #include "server/service/training_service.h"
 
 namespace innerloop::server {
+namespace {
+
+// "jobs a, b, c and 12 more".
+std::string JobList(const std::set<std::string>& jobs) {
+  constexpr size_t kShown = 10;
+  const std::vector<std::string> shown(
+      jobs.begin(), std::next(jobs.begin(), std::min<std::ptrdiff_t>(kShown, jobs.size())));
+  return absl::StrCat(
+      jobs.size() == 1 ? "job " : "jobs ", absl::StrJoin(shown, ", "),
+      jobs.size() > kShown ? absl::StrCat(" and ", jobs.size() - kShown, " more") : "");
+}
+
+}  // namespace
 
 grpc::Status TrainingService::BeginDataSetUpload(grpc::ServerContext* /*context*/,
                                                  const v1::BeginDataSetUploadRequest* request,
-                                                 v1::BeginDataSetUploadResponse* response) {
+                                                 v1::BeginUploadResponse* response) {
   return Answer(parts_.data_sets.Begin(*request), response);
 }
 
@@ -20,7 +39,7 @@ grpc::Status TrainingService::UploadDataSet(grpc::ServerContext* /*context*/,
     return ToGrpc(absl::InvalidArgumentError("the upload is empty"));
   }
   const v1::BeginDataSetUploadRequest file = request.file();
-  const absl::StatusOr<v1::BeginDataSetUploadResponse> begun = parts_.data_sets.Begin(file);
+  const absl::StatusOr<v1::BeginUploadResponse> begun = parts_.data_sets.Begin(file);
   if (!begun.ok()) {
     return ToGrpc(begun.status());
   }
@@ -64,10 +83,20 @@ grpc::Status TrainingService::DeleteDataSet(grpc::ServerContext* /*context*/,
   if (!found.ok()) {
     return ToGrpc(found.status());
   }
-  if (parts_.coordinator.Uses(found->sha256())) {
+  std::set<std::string> training;
+  std::set<std::string> ended;
+  for (const Coordinator::DataSetUse& use : parts_.coordinator.UsesOf(found->sha256())) {
+    (use.ended ? ended : training).insert(use.job);
+  }
+  if (!training.empty()) {
+    return ToGrpc(absl::FailedPreconditionError(absl::StrCat("data set '", request->data_set(),
+                                                             "' is in use by ", JobList(training),
+                                                             "; cancel what uses it first")));
+  }
+  if (!ended.empty() && !request->force()) {
     return ToGrpc(absl::FailedPreconditionError(
-        absl::StrCat("data set '", request->data_set(),
-                     "' is used by a job that has not ended; cancel the job first")));
+        absl::StrCat("data set '", request->data_set(), "' is needed to evaluate or extend ",
+                     JobList(ended), "; delete what needs it, or force the removal (--force)")));
   }
   return ToGrpc(parts_.data_sets.Delete(request->data_set()));
 }

@@ -1,5 +1,6 @@
 #include "server/service/job_watch.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "core/support/status_macros.h"
@@ -8,6 +9,7 @@ namespace innerloop::server {
 namespace {
 
 constexpr size_t kMostIterations = 1000;
+constexpr size_t kMostEvaluationBytes = size_t{1} << 20;
 
 bool Ended(v1::JobState state) {
   return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_FAILED ||
@@ -41,36 +43,47 @@ absl::Status JobWatch::AddIterations(v1::JobEvents& events) {
   return absl::OkStatus();
 }
 
-void JobWatch::AddEvaluation(const v1::Evaluation& evaluation, v1::JobEvents& events) {
+void JobWatch::Take(const v1::Evaluation& evaluation) {
   const int kind = (evaluation.periodic() ? 1 : 0) + (evaluation.final() ? 2 : 0);
   if (kind != 0 && evaluation.iteration() >= from_ &&
       evaluations_.emplace(evaluation.iteration(), kind).second) {
-    *events.add_evaluations() = evaluation;
+    unsent_.push_back(evaluation);
   }
 }
 
-absl::Status JobWatch::AddEvaluations(const v1::Job& job, v1::JobEvents& events) {
-  // The job tells the latest ones as they come; the store has those in between, and those of before
-  // the watch.
+absl::Status JobWatch::FindEvaluations(const v1::Job& job, bool last) {
+  // The job tells that there are new ones; what waits to be stored comes first, then the store, as
+  // for iterations.
   const std::string latest =
       job.last_periodic().SerializeAsString() + job.final().SerializeAsString();
-  if (asked_for_evaluations_ && latest == latest_evaluations_ && !ended_) {
+  if (asked_for_evaluations_ && latest == latest_evaluations_ && !last) {
     return absl::OkStatus();
   }
   asked_for_evaluations_ = true;
   latest_evaluations_ = latest;
+  std::vector<v1::Evaluation> found = parts_.recorder.PendingEvaluations(job_id_);
   INNERLOOP_ASSIGN_OR_RETURN(const std::vector<v1::Evaluation> stored,
                              parts_.state.Evaluations(job_id_, from_));
-  for (const v1::Evaluation& evaluation : stored) {
-    AddEvaluation(evaluation, events);
-  }
+  found.insert(found.end(), stored.begin(), stored.end());
   if (job.has_last_periodic()) {
-    AddEvaluation(job.last_periodic(), events);
+    found.push_back(job.last_periodic());
   }
   if (job.has_final()) {
-    AddEvaluation(job.final(), events);
+    found.push_back(job.final());
+  }
+  std::stable_sort(found.begin(), found.end(),
+                   [](const auto& a, const auto& b) { return a.iteration() < b.iteration(); });
+  for (const v1::Evaluation& evaluation : found) {
+    Take(evaluation);
   }
   return absl::OkStatus();
+}
+
+void JobWatch::AddEvaluations(v1::JobEvents& events) {
+  for (size_t bytes = 0; !unsent_.empty() && bytes < kMostEvaluationBytes; unsent_.pop_front()) {
+    bytes += unsent_.front().ByteSizeLong();
+    *events.add_evaluations() = std::move(unsent_.front());
+  }
 }
 
 absl::StatusOr<v1::JobEvents> JobWatch::Next() {
@@ -78,8 +91,11 @@ absl::StatusOr<v1::JobEvents> JobWatch::Next() {
   // The job before its events: once it has ended, all of them are there.
   INNERLOOP_ASSIGN_OR_RETURN(v1::Job job, parts_.coordinator.Get(job_id_));
   INNERLOOP_RETURN_IF_ERROR(AddIterations(events));
-  ended_ = Ended(job.state()) && !more_;
-  INNERLOOP_RETURN_IF_ERROR(AddEvaluations(job, events));
+  const bool last = Ended(job.state()) && !more_;
+  INNERLOOP_RETURN_IF_ERROR(FindEvaluations(job, last));
+  AddEvaluations(events);
+  more_ = more_ || !unsent_.empty();
+  ended_ = last && !more_;
   std::string now = job.SerializeAsString();
   if (ended_ || now != job_) {
     job_ = std::move(now);

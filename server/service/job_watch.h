@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <set>
 #include <string>
 #include <utility>
@@ -17,8 +18,8 @@ class JobWatch {
   JobWatch(const TrainingService::Parts& parts, std::string job_id, uint64_t from_iteration)
       : parts_(parts), job_id_(std::move(job_id)), from_(from_iteration), next_(from_iteration) {}
 
-  // The next message: at most 1,000 iterations, evaluations, and the job when it changed. NOT_FOUND
-  // when there is no such job (any more).
+  // The next message: at most 1,000 iterations, a megabyte of evaluations, and the job when it
+  // changed. NOT_FOUND when there is no such job (any more).
   absl::StatusOr<v1::JobEvents> Next();
   // The last message was full: more is there already.
   bool more() const { return more_; }
@@ -27,8 +28,10 @@ class JobWatch {
 
  private:
   absl::Status AddIterations(v1::JobEvents& events);
-  absl::Status AddEvaluations(const v1::Job& job, v1::JobEvents& events);
-  void AddEvaluation(const v1::Evaluation& evaluation, v1::JobEvents& events);
+  // Those that are new become unsent.
+  absl::Status FindEvaluations(const v1::Job& job, bool last);
+  void Take(const v1::Evaluation& evaluation);
+  void AddEvaluations(v1::JobEvents& events);
 
   const TrainingService::Parts parts_;
   const std::string job_id_;
@@ -41,6 +44,7 @@ class JobWatch {
   bool asked_for_evaluations_ = false;
   // By version and kind.
   std::set<std::pair<uint64_t, int>> evaluations_;
+  std::deque<v1::Evaluation> unsent_;
   bool more_ = false;
   bool ended_ = false;
 };

@@ -1,9 +1,13 @@
+#include <limits>
 #include <memory>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "core/job/task_view.h"
 #include "server/service/job_watch.h"
 #include "server/service/request_checks.h"
 #include "server/service/training_service.h"
@@ -16,7 +20,54 @@ constexpr absl::Duration kBetweenMessages = absl::Milliseconds(100);
 // How long it takes at most until a caller that went away is noticed.
 constexpr absl::Duration kPatience = absl::Milliseconds(500);
 
+// A specification is sent to workers and stored in every checkpoint, too.
+constexpr size_t kMostSpecBytes = size_t{2} << 20;
+constexpr size_t kPageBytes = size_t{1} << 20;
+
 absl::Status Stopping() { return absl::UnavailableError("the coordinator is stopping"); }
+
+absl::Status CheckSpec(bool given, const v1::JobSpec& spec) {
+  if (!given) {
+    return absl::InvalidArgumentError("spec is missing");
+  }
+  if (spec.ByteSizeLong() > kMostSpecBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("spec has ", spec.ByteSizeLong(), " bytes; at most ", kMostSpecBytes,
+                     " are taken: do its lists of classes name that many?"));
+  }
+  return absl::OkStatus();
+}
+
+// "NANOSECONDS-ID" of the last job of a page.
+std::string PageToken(const JobPlace& last) {
+  return absl::StrCat(last.submitted_nanos, "-", last.id);
+}
+
+absl::StatusOr<JobPlace> ParsePageToken(const std::string& token) {
+  JobPlace place;
+  const size_t dash = token.find('-');
+  if (token.empty()) {
+    place.submitted_nanos = std::numeric_limits<int64_t>::min();
+  } else if (dash == std::string::npos ||
+             !absl::SimpleAtoi(token.substr(0, dash), &place.submitted_nanos)) {
+    return absl::InvalidArgumentError(
+        "page_token is not a next_page_token of an answer of ListJobs");
+  } else {
+    place.id = token.substr(dash + 1);
+  }
+  return place;
+}
+
+// Thousands of classes a job would fill pages.
+void LeaveOutNames(v1::TaskSource& tasks) {
+  for (v1::ClassSplit* split :
+       {tasks.has_episodes() ? tasks.mutable_episodes()->mutable_split() : nullptr,
+        tasks.has_grouped() ? tasks.mutable_grouped()->mutable_split() : nullptr}) {
+    if (split != nullptr && split->has_names()) {
+      split->mutable_names()->Clear();
+    }
+  }
+}
 
 }  // namespace
 
@@ -29,8 +80,8 @@ grpc::Status TrainingService::SubmitJob(grpc::ServerContext* /*context*/,
       !status.ok()) {
     return ToGrpc(status);
   }
-  if (!request->has_spec()) {
-    return ToGrpc(absl::InvalidArgumentError("spec is missing"));
+  if (absl::Status status = CheckSpec(request->has_spec(), request->spec()); !status.ok()) {
+    return ToGrpc(status);
   }
   return Answer(parts_.coordinator.Submit(*request), response);
 }
@@ -41,21 +92,26 @@ grpc::Status TrainingService::GetJob(grpc::ServerContext* /*context*/,
   return status.ok() ? Answer(parts_.coordinator.Get(request->id()), response) : ToGrpc(status);
 }
 
-grpc::Status TrainingService::ListJobs(grpc::ServerContext* /*context*/,
-                                       const v1::ListJobsRequest* /*request*/,
+grpc::Status TrainingService::ListJobs(grpc::ServerContext* context,
+                                       const v1::ListJobsRequest* request,
                                        v1::ListJobsResponse* response) {
-  for (v1::Job& job : parts_.coordinator.List()) {
-    // Names of classes would make the answer too large for a message.
-    if (job.spec().tasks().episodes().split().has_names()) {
-      job.mutable_spec()
-          ->mutable_tasks()
-          ->mutable_episodes()
-          ->mutable_split()
-          ->mutable_names()
-          ->Clear();
-    }
-    *response->add_jobs() = std::move(job);
+  const absl::StatusOr<JobPlace> after = ParsePageToken(request->page_token());
+  if (!after.ok()) {
+    return ToGrpc(after.status());
   }
+  size_t bytes = 0;
+  JobPlace last;
+  parts_.coordinator.List(*after, [&](v1::Job job) {
+    LeaveOutNames(*job.mutable_spec()->mutable_tasks());
+    bytes += job.ByteSizeLong();
+    if (bytes > kPageBytes && response->jobs_size() > 0) {
+      response->set_next_page_token(PageToken(last));
+      return false;
+    }
+    last = PlaceOf(job);
+    *response->add_jobs() = std::move(job);
+    return !context->IsCancelled();
+  });
   return grpc::Status::OK;
 }
 
@@ -83,6 +139,16 @@ grpc::Status TrainingService::ExtendJob(grpc::ServerContext* /*context*/,
   return status.ok()
              ? Answer(parts_.coordinator.Extend(request->id(), request->iterations()), response)
              : ToGrpc(status);
+}
+
+grpc::Status TrainingService::ReviseJob(grpc::ServerContext* /*context*/,
+                                        const v1::ReviseJobRequest* request, v1::Job* response) {
+  if (absl::Status status = CheckRequired("id", request->id(), kMaxIdLength); !status.ok()) {
+    return ToGrpc(status);
+  }
+  const absl::Status status = CheckSpec(request->has_spec(), request->spec());
+  return status.ok() ? Answer(parts_.coordinator.Revise(request->id(), request->spec()), response)
+                     : ToGrpc(status);
 }
 
 grpc::Status TrainingService::DeleteJob(grpc::ServerContext* /*context*/,

@@ -43,6 +43,8 @@ class TrainingService final : public v1::Training::Service {
                         v1::Job* response) override;
   grpc::Status ResumeJob(grpc::ServerContext* context, const v1::ResumeJobRequest* request,
                          v1::Job* response) override;
+  grpc::Status ReviseJob(grpc::ServerContext* context, const v1::ReviseJobRequest* request,
+                         v1::Job* response) override;
   grpc::Status ExtendJob(grpc::ServerContext* context, const v1::ExtendJobRequest* request,
                          v1::Job* response) override;
   grpc::Status DeleteJob(grpc::ServerContext* context, const v1::DeleteJobRequest* request,
@@ -66,7 +68,7 @@ class TrainingService final : public v1::Training::Service {
   // ---- data_sets.cc
   grpc::Status BeginDataSetUpload(grpc::ServerContext* context,
                                   const v1::BeginDataSetUploadRequest* request,
-                                  v1::BeginDataSetUploadResponse* response) override;
+                                  v1::BeginUploadResponse* response) override;
   grpc::Status UploadDataSet(grpc::ServerContext* context,
                              grpc::ServerReader<v1::UploadDataSetRequest>* reader,
                              v1::DataSetDescription* response) override;

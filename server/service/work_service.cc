@@ -193,9 +193,9 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* WorkService::Connec
   return new WorkerStream(context, coordinator_, metrics_, options_.patience);
 }
 
-grpc::Status WorkService::FetchDataSet(grpc::ServerContext* context,
-                                       const v1::FetchDataSetRequest* request,
-                                       grpc::ServerWriter<v1::FileChunk>* writer) {
+grpc::Status WorkService::FetchFile(grpc::ServerContext* context,
+                                    const v1::FetchFileRequest* request,
+                                    grpc::ServerWriter<v1::FileChunk>* writer) {
   const absl::StatusOr<v1::DataSetDescription> found = data_sets_.Find(request->sha256());
   if (!found.ok()) {
     return ToGrpc(found.status());

@@ -9,7 +9,7 @@
 namespace innerloop::server {
 
 // Connect runs on gRPC's callback threads with raw batches, because parameters must not be copied
-// and reports must be acted upon in the thread that reads them. FetchDataSet blocks on files in a
+// and reports must be acted upon in the thread that reads them. FetchFile blocks on files in a
 // thread of gRPC's synchronous pool. Owned by main, called by gRPC. Thread-safe.
 class WorkService final : public v1::Work::WithRawCallbackMethod_Connect<v1::Work::Service> {
  public:
@@ -22,8 +22,8 @@ class WorkService final : public v1::Work::WithRawCallbackMethod_Connect<v1::Wor
 
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Connect(
       grpc::CallbackServerContext* context) override;
-  grpc::Status FetchDataSet(grpc::ServerContext* context, const v1::FetchDataSetRequest* request,
-                            grpc::ServerWriter<v1::FileChunk>* writer) override;
+  grpc::Status FetchFile(grpc::ServerContext* context, const v1::FetchFileRequest* request,
+                         grpc::ServerWriter<v1::FileChunk>* writer) override;
 
  private:
   Coordinator& coordinator_;

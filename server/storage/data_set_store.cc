@@ -125,10 +125,10 @@ absl::StatusOr<v1::DataSetDescription> DataSetStore::Bind(
   return description;
 }
 
-absl::StatusOr<v1::BeginDataSetUploadResponse> DataSetStore::Begin(
+absl::StatusOr<v1::BeginUploadResponse> DataSetStore::Begin(
     const v1::BeginDataSetUploadRequest& request) {
   INNERLOOP_RETURN_IF_ERROR(CheckRequest(request));
-  v1::BeginDataSetUploadResponse response;
+  v1::BeginUploadResponse response;
   const absl::MutexLock lock(&mutex_);
   if (SizeOf(PathOf(request.sha256())) > 0) {
     INNERLOOP_RETURN_IF_ERROR(Bind(request).status());

@@ -26,8 +26,7 @@ class DataSetStore {
 
   // Where the upload goes on. RESOURCE_EXHAUSTED beyond the quota; INVALID_ARGUMENT for a bad name
   // or hash. When the bytes are there already, the name is bound to them and `complete` is set.
-  absl::StatusOr<v1::BeginDataSetUploadResponse> Begin(
-      const v1::BeginDataSetUploadRequest& request);
+  absl::StatusOr<v1::BeginUploadResponse> Begin(const v1::BeginDataSetUploadRequest& request);
   // OUT_OF_RANGE when offset is not where the upload stands.
   absl::Status Append(const v1::BeginDataSetUploadRequest& file, uint64_t offset,
                       absl::string_view data);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <thread>
@@ -102,6 +104,23 @@ struct Recorder::State {
     return writing.has_value() && (writing->jobs.count(job_id) != 0 ||
                                    (writing->checkpoint.has_value() &&
                                     writing->checkpoint->checkpoint.metadata.job_id() == job_id));
+  }
+
+  // What of the job is not in the store yet, in order.
+  void Visit(const std::string& job_id, const std::function<void(const Unwritten&)>& visit)
+      ABSL_LOCKS_EXCLUDED(mutex) {
+    const absl::MutexLock lock(&mutex);
+    const auto visit_batch = [&](const Batch& batch) {
+      if (const auto pending = batch.jobs.find(job_id); pending != batch.jobs.end()) {
+        visit(pending->second);
+      }
+    };
+    if (writing.has_value()) {
+      visit_batch(*writing);
+    }
+    for (const Batch& batch : batches) {
+      visit_batch(batch);
+    }
   }
 
   void Run();
@@ -285,25 +304,19 @@ void Recorder::Forget(const std::string& job_id) {
 
 std::vector<v1::IterationRecord> Recorder::Pending(const std::string& job_id, uint64_t from) {
   std::vector<v1::IterationRecord> records;
-  const absl::MutexLock lock(&state_->mutex);
-  const auto visit = [&](const Batch& batch) {
-    const auto pending = batch.jobs.find(job_id);
-    if (pending == batch.jobs.end()) {
-      return;
-    }
-    for (const v1::IterationRecord& record : pending->second.iterations) {
-      if (record.iteration() >= from) {
-        records.push_back(record);
-      }
-    }
-  };
-  if (state_->writing.has_value()) {
-    visit(*state_->writing);
-  }
-  for (const Batch& batch : state_->batches) {
-    visit(batch);
-  }
+  state_->Visit(job_id, [&](const Unwritten& pending) {
+    std::copy_if(pending.iterations.begin(), pending.iterations.end(), std::back_inserter(records),
+                 [from](const auto& record) { return record.iteration() >= from; });
+  });
   return records;
+}
+
+std::vector<v1::Evaluation> Recorder::PendingEvaluations(const std::string& job_id) {
+  std::vector<v1::Evaluation> evaluations;
+  state_->Visit(job_id, [&](const Unwritten& pending) {
+    evaluations.insert(evaluations.end(), pending.evaluations.begin(), pending.evaluations.end());
+  });
+  return evaluations;
 }
 
 }  // namespace innerloop::server

@@ -45,6 +45,8 @@ class Recorder {
   // Records queued but not yet in the store, in order, with iteration >= from. A watch asks for
   // these first and then the store, so that it misses none.
   std::vector<v1::IterationRecord> Pending(const std::string& job_id, uint64_t from);
+  // The same for evaluations.
+  std::vector<v1::Evaluation> PendingEvaluations(const std::string& job_id);
 
  private:
   struct State;

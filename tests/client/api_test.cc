@@ -78,6 +78,20 @@ TEST_F(ApiTest, WhatCannotBeRepeatedSafelyIsNot) {
   EXPECT_THAT(service_.calls(), ElementsAre("pause j1"));
 }
 
+TEST_F(ApiTest, AListIsPutTogetherFromItsPages) {
+  for (const char* id : {"j1", "j2", "j3"}) {
+    v1::Job job;
+    job.set_id(id);
+    service_.AddJob(job);
+  }
+  const auto jobs = Client().List();
+  ASSERT_TRUE(jobs.ok()) << jobs.status();
+  ASSERT_EQ(jobs->size(), 3);
+  EXPECT_EQ(jobs->at(0).id(), "j1");
+  EXPECT_EQ(jobs->at(2).id(), "j3");
+  EXPECT_THAT(service_.calls(), ElementsAre("list", "list", "list"));
+}
+
 TEST(Unreachable, IsSaidWithTheAddress) {
   Cancellation cancellation;
   TrainingClient client({.coordinator = "127.0.0.1:1", .call_patience = absl::ZeroDuration()},

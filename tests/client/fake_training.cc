@@ -1,5 +1,6 @@
 #include "tests/client/fake_training.h"
 
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -82,6 +83,11 @@ std::vector<std::string> FakeTraining::calls() const {
   return calls_;
 }
 
+v1::Job FakeTraining::job(const std::string& id) const {
+  const absl::MutexLock lock(&mu_);
+  return jobs_.at(id);
+}
+
 std::vector<v1::EvaluateRequest> FakeTraining::evaluated() const {
   const absl::MutexLock lock(&mu_);
   return evaluated_;
@@ -157,10 +163,16 @@ Status FakeTraining::GetJob(Context, const v1::GetJobRequest* request, v1::Job* 
   return Change("get", request->id(), v1::JOB_STATE_UNSPECIFIED, response);
 }
 
-Status FakeTraining::ListJobs(Context, const v1::ListJobsRequest*, v1::ListJobsResponse* response) {
+Status FakeTraining::ListJobs(Context, const v1::ListJobsRequest* request,
+                              v1::ListJobsResponse* response) {
   const absl::MutexLock lock(&mu_);
-  for (const auto& [id, job] : jobs_) {
-    *response->add_jobs() = job;
+  // A job a page.
+  const auto it = jobs_.upper_bound(request->page_token());
+  if (it != jobs_.end()) {
+    *response->add_jobs() = it->second;
+    if (std::next(it) != jobs_.end()) {
+      response->set_next_page_token(it->first);
+    }
   }
   return Begin("list");
 }
@@ -198,12 +210,17 @@ Status FakeTraining::ResumeJob(Context, const v1::ResumeJobRequest* request, v1:
   return Change("resume", request->id(), v1::JOB_STATE_RUNNING, response);
 }
 
-Status FakeTraining::ExtendJob(Context, const v1::ExtendJobRequest* request, v1::Job* response) {
+Status FakeTraining::ReviseJob(Context, const v1::ReviseJobRequest* request, v1::Job* response) {
+  v1::JobState state = v1::JOB_STATE_UNSPECIFIED;
   {
     const absl::MutexLock lock(&mu_);
-    jobs_[request->id()].mutable_spec()->set_iterations(request->iterations());
+    v1::Job& job = jobs_[request->id()];
+    if (request->spec().iterations() > job.spec().iterations()) {
+      state = v1::JOB_STATE_RUNNING;
+    }
+    *job.mutable_spec() = request->spec();
   }
-  return Change("extend", request->id(), v1::JOB_STATE_RUNNING, response);
+  return Change("revise", request->id(), state, response);
 }
 
 Status FakeTraining::DeleteJob(Context, const v1::DeleteJobRequest* request,
@@ -273,7 +290,7 @@ Status FakeTraining::UploadCheckpoint(Context,
 }
 
 Status FakeTraining::BeginDataSetUpload(Context, const v1::BeginDataSetUploadRequest* request,
-                                        v1::BeginDataSetUploadResponse* response) {
+                                        v1::BeginUploadResponse* response) {
   const absl::MutexLock lock(&mu_);
   const std::string& received = uploads_[request->sha256()];
   response->set_offset(received.size());
@@ -318,7 +335,7 @@ Status FakeTraining::ListDataSets(Context, const v1::ListDataSetsRequest*,
 Status FakeTraining::DeleteDataSet(Context, const v1::DeleteDataSetRequest* request,
                                    v1::DeleteDataSetResponse*) {
   const absl::MutexLock lock(&mu_);
-  return Begin("remove " + request->data_set());
+  return Begin(absl::StrCat("remove ", request->data_set(), request->force() ? " by force" : ""));
 }
 
 Status FakeTraining::ListWorkers(Context, const v1::ListWorkersRequest*,

@@ -35,7 +35,7 @@ class FakeTraining final : public v1::Training::Service {
   // ---- what it answers
   void AddJob(v1::Job job);
   void AddWatch(Stream stream);
-  // The next calls of unary methods fail with these, in order.
+  // The next calls of unary methods fail with these, in order; OK lets one through.
   void FailNext(grpc::Status status);
   void AddCheckpoint(v1::CheckpointInfo info, std::string file);
   // Downloads and uploads break after so many bytes, once.
@@ -48,6 +48,7 @@ class FakeTraining final : public v1::Training::Service {
   std::vector<v1::SubmitJobRequest> submitted() const;
   std::vector<uint64_t> watched_from() const;
   std::vector<std::string> calls() const;
+  v1::Job job(const std::string& id) const;
   std::vector<v1::EvaluateRequest> evaluated() const;
   // Bytes of data sets by hash, of the last checkpoint, and offsets that uploads began at.
   std::string data_set(const std::string& sha256) const;
@@ -65,7 +66,7 @@ class FakeTraining final : public v1::Training::Service {
   grpc::Status CancelJob(Context, const v1::CancelJobRequest*, v1::Job*) override;
   grpc::Status PauseJob(Context, const v1::PauseJobRequest*, v1::Job*) override;
   grpc::Status ResumeJob(Context, const v1::ResumeJobRequest*, v1::Job*) override;
-  grpc::Status ExtendJob(Context, const v1::ExtendJobRequest*, v1::Job*) override;
+  grpc::Status ReviseJob(Context, const v1::ReviseJobRequest*, v1::Job*) override;
   grpc::Status DeleteJob(Context, const v1::DeleteJobRequest*, v1::DeleteJobResponse*) override;
   grpc::Status Evaluate(Context, const v1::EvaluateRequest*, v1::Evaluation*) override;
   grpc::Status ListCheckpoints(Context, const v1::ListCheckpointsRequest*,
@@ -75,7 +76,7 @@ class FakeTraining final : public v1::Training::Service {
   grpc::Status UploadCheckpoint(Context, grpc::ServerReader<v1::UploadCheckpointRequest>*,
                                 v1::Job*) override;
   grpc::Status BeginDataSetUpload(Context, const v1::BeginDataSetUploadRequest*,
-                                  v1::BeginDataSetUploadResponse*) override;
+                                  v1::BeginUploadResponse*) override;
   grpc::Status UploadDataSet(Context, grpc::ServerReader<v1::UploadDataSetRequest>*,
                              v1::DataSetDescription*) override;
   grpc::Status ListDataSets(Context, const v1::ListDataSetsRequest*,

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tests/integration/process.h"
@@ -12,10 +13,7 @@
 namespace innerloop::integration {
 namespace {
 
-struct Job {
-  std::string name;
-  std::vector<std::string> arguments;
-};
+using ::testing::HasSubstr;
 
 // 200 iterations without evaluations, in shards small enough for three workers.
 std::vector<std::string> Short(std::vector<std::string> more) {
@@ -28,7 +26,7 @@ std::vector<std::string> Short(std::vector<std::string> more) {
 std::vector<std::string> Long(std::vector<std::string> more) {
   more = Short(std::move(more));
   more.insert(more.end(), {"--set", "iterations=1500", "--set", "meta_batch=400", "--set",
-                           "tasks_per_shard=50", "--set", "checkpoint.every=300"});
+                           "tasks_per_shard=50", "--set", "checkpoint.every=100"});
   return more;
 }
 
@@ -58,43 +56,72 @@ TEST(SameBits, SinusoidReptileForAnyNumberOfWorkers) {
   EXPECT_EQ(one, Sha256Of(TrainWith("sinusoid_reptile", Short({}), 3, 2)));
 }
 
-TEST(SameBits, OmniglotForAnyNumberOfWorkersAndSlots) {
-  std::string why;
-  const std::string omniglot = OmniglotPath(&why);
-  if (omniglot.empty()) {
-    GTEST_SKIP() << why;
-  }
-  std::vector<std::string> settings = Short({"--data", "omniglot=" + omniglot});
-  // Small shards of a small net: what is tested here is the order of sums, not the size of the net.
-  settings.insert(settings.end(), {"--set", "model.conv4.filters=8", "--set", "iterations=40"});
-  const std::string one = Sha256Of(TrainWith("omniglot_maml_quick", settings, 1, 1));
-  EXPECT_EQ(one, Sha256Of(TrainWith("omniglot_maml_quick", settings, 2, 1)));
-  EXPECT_EQ(one, Sha256Of(TrainWith("omniglot_maml_quick", settings, 3, 2)));
-}
-
-// Kills one child of a run with SIGKILL once it is `text` far, and returns the parameters it ends
-// with.
-std::string Sha256AfterKilling(const std::string& victim, const std::string& text) {
-  Process run("innerloop",
-              PlainTrainArguments("sinusoid_maml", NewFolder(), Long({"--workers", "2"})));
-  EXPECT_NE(run.AwaitLine(text), "") << "the run ended before it was " << text << " far";
+// Kills one child of a run with SIGKILL once a checkpoint of it must be there, and returns the
+// parameters that it ends with.
+std::string Sha256AfterKilling(const std::string& victim, const std::string& job,
+                               const std::vector<std::string>& settings) {
+  std::vector<std::string> more = settings;
+  more.insert(more.end(), {"--workers", "2"});
+  Process run("innerloop", PlainTrainArguments(job, NewFolder(), more));
+  EXPECT_NE(run.AwaitLine("meta-loss"), "") << "the run ended before it told of its progress";
   const std::vector<pid_t> victims = run.Children(victim);
   EXPECT_FALSE(victims.empty());
   if (victims.empty()) {
     return "";
   }
   kill(victims[0], SIGKILL);
-  return Sha256OfTable(run.Wait());
+  const Outcome outcome = run.Wait();
+  EXPECT_THAT(outcome.err, HasSubstr("starting it again"));
+  return Sha256OfTable(outcome);
+}
+
+// Small shards of a small net: what is tested here is the order of sums and what is done again, not
+// the size of the net.
+class SameBitsOmniglot : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string why;
+    const std::string omniglot = OmniglotPath(&why);
+    if (omniglot.empty()) {
+      GTEST_SKIP() << why;
+    }
+    settings_ =
+        Short({"--data", "omniglot=" + omniglot, "--set", "model.conv4.filters=8", "--set",
+               "meta_batch=12", "--set", "tasks_per_shard=4", "--set", "checkpoint.every=10"});
+    static const std::string once = Sha256(1, 1);
+    undisturbed_ = once;
+  }
+  std::string Sha256(int workers, int slots) const {
+    return Sha256Of(TrainWith("omniglot_maml_quick", settings_, workers, slots));
+  }
+
+  std::vector<std::string> settings_;
+  std::string undisturbed_;
+};
+
+TEST_F(SameBitsOmniglot, ForAnyNumberOfWorkersAndSlots) {
+  EXPECT_EQ(undisturbed_, Sha256(2, 1));
+  EXPECT_EQ(undisturbed_, Sha256(3, 1));
+  EXPECT_EQ(undisturbed_, Sha256(1, 2));
+}
+
+TEST_F(SameBitsOmniglot, WhenAWorkerIsKilledMidway) {
+  EXPECT_EQ(undisturbed_, Sha256AfterKilling("innerloop-worker", "omniglot_maml_quick", settings_));
+}
+
+TEST_F(SameBitsOmniglot, WhenTheCoordinatorIsKilledMidwayAndStartedAgain) {
+  EXPECT_EQ(undisturbed_,
+            Sha256AfterKilling("innerloop-coordinator", "omniglot_maml_quick", settings_));
 }
 
 TEST(SameBits, WhenAWorkerIsKilledMidway) {
   const std::string undisturbed = Sha256Of(TrainWith("sinusoid_maml", Long({}), 2, 1));
-  EXPECT_EQ(undisturbed, Sha256AfterKilling("innerloop-worker", "meta-loss"));
+  EXPECT_EQ(undisturbed, Sha256AfterKilling("innerloop-worker", "sinusoid_maml", Long({})));
 }
 
 TEST(SameBits, WhenTheCoordinatorIsKilledMidwayAndStartedAgain) {
   const std::string undisturbed = Sha256Of(TrainWith("sinusoid_maml", Long({}), 2, 1));
-  EXPECT_EQ(undisturbed, Sha256AfterKilling("innerloop-coordinator", "meta-loss"));
+  EXPECT_EQ(undisturbed, Sha256AfterKilling("innerloop-coordinator", "sinusoid_maml", Long({})));
 }
 
 TEST(SameBits, WhenTheWholeRunIsKilledAndStartedAgain) {

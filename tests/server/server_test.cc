@@ -1,5 +1,7 @@
 #include "server/server.h"
 
+#include <filesystem>
+
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
@@ -55,7 +57,7 @@ class ServerTest : public ::testing::Test {
     return response;
   }
 
-  TemporaryState folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(ServerTest, ServesAtThePortThatItFoundAndInItsOwnProcess) {
@@ -118,6 +120,7 @@ TEST_F(ServerTest, ASecondOneIsRefusedThePortAndTheFolder) {
   const absl::Status port = Server::Create(options).status();
   EXPECT_EQ(port.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(port.message()), HasSubstr((*server)->address()));
+  EXPECT_FALSE(std::filesystem::exists(options.state_dir)) << "something half-made stays behind";
   const absl::Status folder = Server::Create(OptionsFor("state")).status();
   EXPECT_EQ(folder.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(folder.message()), HasSubstr("in use by another coordinator"));

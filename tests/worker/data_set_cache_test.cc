@@ -35,27 +35,36 @@ class DataSetCacheTest : public ::testing::Test {
                              ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
-    DatasetContent content;
-    content.name = "digits";
-    content.example_shape = {8, 8, 1};
-    content.images.assign(40 * 64, 7);
-    for (int64_t i = 0; i < 40; ++i) {
-      content.labels.push_back(i / 20);
-    }
-    content.class_names = {"zero", "one"};
-    const std::string source = folder_ + "/source";
-    EXPECT_EQ(WriteDataset(content, source), absl::OkStatus());
-    file_ = ReadFile(source);
-    std::filesystem::remove(source);
-    description_.set_name("digits");
-    description_.set_bytes(file_.size());
-    description_.set_sha256(Sha256::Hex(file_));
-    coordinator_.files[description_.sha256()] = file_;
+    description_ = Offer("digits", /*examples=*/40);
+    file_ = coordinator_.files[description_.sha256()];
     cache_ = NewCache();
   }
   ~DataSetCacheTest() override { std::filesystem::remove_all(folder_); }
 
-  std::unique_ptr<DataSetCache> NewCache() { return *DataSetCache::Create(folder_, *metrics_); }
+  // The coordinator has a data set of two classes.
+  v1::DataSetDescription Offer(const std::string& name, int64_t examples) {
+    DatasetContent content;
+    content.name = name;
+    content.example_shape = {8, 8, 1};
+    content.images.assign(static_cast<size_t>(examples * 64), 7);
+    for (int64_t i = 0; i < examples; ++i) {
+      content.labels.push_back(2 * i / examples);
+    }
+    content.class_names = {"zero", "one"};
+    const std::string source = folder_ + "/source";
+    EXPECT_EQ(WriteDataset(content, source), absl::OkStatus());
+    const std::string file = ReadFile(source);
+    std::filesystem::remove(source);
+    v1::DataSetDescription description;
+    description.set_name(name);
+    description.set_bytes(file.size());
+    description.set_sha256(Sha256::Hex(file));
+    coordinator_.files[description.sha256()] = file;
+    return description;
+  }
+  std::unique_ptr<DataSetCache> NewCache(uint64_t most_bytes = 1 << 20) {
+    return *DataSetCache::Create(folder_, most_bytes, *metrics_);
+  }
   std::string Path(const char* extension) const {
     return absl::StrCat(folder_, "/", description_.sha256(), extension);
   }
@@ -92,7 +101,7 @@ TEST_F(DataSetCacheTest, FetchesADataSetOnceForEveryoneWhoAsks) {
 }
 
 TEST_F(DataSetCacheTest, GoesOnWhereABrokenFetchEnded) {
-  coordinator_.on_fetch = [this](const v1::FetchDataSetRequest&,
+  coordinator_.on_fetch = [this](const v1::FetchFileRequest&,
                                  grpc::ServerWriter<v1::FileChunk>* writer) {
     v1::FileChunk chunk;
     chunk.set_data(file_.substr(0, 1500));
@@ -155,9 +164,45 @@ TEST_F(DataSetCacheTest, AHashThatIsNoneNeverBecomesAPath) {
 
 TEST_F(DataSetCacheTest, MoreThanTheDiskHoldsIsRefusedBeforeItIsFetched) {
   description_.set_bytes(uint64_t{1} << 60);
+  cache_ = NewCache(/*most_bytes=*/UINT64_MAX);
   const auto data_set = Get();
   EXPECT_EQ(data_set.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(data_set.status().message()), HasSubstr("free"));
+  EXPECT_TRUE(coordinator_.fetches().empty());
+}
+
+TEST_F(DataSetCacheTest, DataSetsInUseStayAndThoseUnusedForLongestMakeRoom) {
+  const v1::DataSetDescription second = Offer("second", 40);
+  const v1::DataSetDescription third = Offer("third", 40);
+  const uint64_t one = description_.bytes();
+  cache_ = NewCache(/*most_bytes=*/2 * one + one / 2);
+  const auto path = [&](const v1::DataSetDescription& description) {
+    return absl::StrCat(folder_, "/", description.sha256(), ".safetensors");
+  };
+  auto first_open = Get();
+  auto second_open = cache_->Get(second, *stub_);
+  ASSERT_TRUE(second_open.ok()) << second_open.status();
+  const absl::Status refused = cache_->Get(third, *stub_).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("no room for data set 'third' of "));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("--max-cache"));
+  EXPECT_EQ(coordinator_.fetches().size(), 2);
+
+  second_open = absl::CancelledError("closed");
+  EXPECT_TRUE(cache_->Get(third, *stub_).ok());
+  EXPECT_FALSE(std::filesystem::exists(path(second)));
+  // The first one was fetched before the third, but is used again after it.
+  first_open = Get();
+  first_open = absl::CancelledError("closed");
+  EXPECT_TRUE(cache_->Get(second, *stub_).ok());
+  EXPECT_TRUE(std::filesystem::exists(path(description_)));
+  EXPECT_FALSE(std::filesystem::exists(path(third)));
+  EXPECT_EQ(coordinator_.fetches().size(), 4);
+}
+
+TEST_F(DataSetCacheTest, ADataSetThatIsLargerThanTheCacheIsRefusedBeforeItIsFetched) {
+  cache_ = NewCache(/*most_bytes=*/1000);
+  EXPECT_EQ(Get().status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_TRUE(coordinator_.fetches().empty());
 }
 

@@ -202,9 +202,9 @@ grpc::Status FakeCoordinator::Connect(grpc::ServerContext* context,
   return fake->Serve(context, stream);
 }
 
-grpc::Status FakeCoordinator::FetchDataSet(grpc::ServerContext* /*context*/,
-                                           const v1::FetchDataSetRequest* request,
-                                           grpc::ServerWriter<v1::FileChunk>* writer) {
+grpc::Status FakeCoordinator::FetchFile(grpc::ServerContext* /*context*/,
+                                        const v1::FetchFileRequest* request,
+                                        grpc::ServerWriter<v1::FileChunk>* writer) {
   {
     absl::MutexLock lock(&mu_);
     fetches_.push_back(request->offset());

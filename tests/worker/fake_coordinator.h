@@ -70,7 +70,7 @@ class FakeCoordinator final : public v1::Work::Service {
   std::shared_ptr<FakeStream> AwaitStream();
 
   // Called for each fetch, in place of sending the file in pieces of `piece_bytes`.
-  std::function<grpc::Status(const v1::FetchDataSetRequest&, grpc::ServerWriter<v1::FileChunk>*)>
+  std::function<grpc::Status(const v1::FetchFileRequest&, grpc::ServerWriter<v1::FileChunk>*)>
       on_fetch;
   // The file's content by hash.
   std::map<std::string, std::string> files;
@@ -80,8 +80,8 @@ class FakeCoordinator final : public v1::Work::Service {
 
  private:
   grpc::Status Connect(grpc::ServerContext* context, FakeStream::ReaderWriter* stream) override;
-  grpc::Status FetchDataSet(grpc::ServerContext* context, const v1::FetchDataSetRequest* request,
-                            grpc::ServerWriter<v1::FileChunk>* writer) override;
+  grpc::Status FetchFile(grpc::ServerContext* context, const v1::FetchFileRequest* request,
+                         grpc::ServerWriter<v1::FileChunk>* writer) override;
 
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;

@@ -4,6 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
+#include "core/dataset/dataset.h"
+#include "core/support/checksum.h"
+#include "core/support/file_system.h"
 #include "tests/worker/worker_fixture.h"
 
 namespace innerloop::worker {
@@ -182,6 +186,58 @@ TEST_F(WorkTest, AJobWhoseProgramIsTooLargeForThisWorkerIsDeclinedOnceAndItsWork
   EXPECT_EQ(stream->AwaitReport().returned().work_id(), 1u);
   stream->SendShard(2, "j", 0, 0, 1);
   EXPECT_EQ(stream->AwaitReport().returned().work_id(), 2u);
+}
+
+// A job on a data set of 20 examples, which the coordinator has.
+class DataSetWorkTest : public WorkerFixture {
+ protected:
+  DataSetWorkTest() {
+    DatasetContent content;
+    content.name = "digits";
+    content.example_shape = {2, 2, 1};
+    content.images.assign(80, 7);
+    content.labels.assign(20, 0);
+    content.class_names = {"zero"};
+    const std::string source = absl::StrCat(options_.cache_dir, ".source");
+    EXPECT_EQ(WriteDataset(content, source), absl::OkStatus());
+    const std::string file = *FileSystem::Real().Read(source, 1 << 20);
+    EXPECT_EQ(FileSystem::Real().Remove(source), absl::OkStatus());
+    job_ = Job();
+    job_.mutable_data_set()->set_name("digits");
+    job_.mutable_data_set()->set_sha256(Sha256::Hex(file));
+    job_.mutable_data_set()->set_bytes(file.size());
+    coordinator_.files[job_.data_set().sha256()] = file;
+    factory_ = [this](const v1::JobSpec&, std::shared_ptr<const Dataset> data_set,
+                      uint64_t) -> absl::StatusOr<std::unique_ptr<meta::Program>> {
+      examples_ = data_set->examples();
+      return std::make_unique<FakeProgram>(size_, hook_);
+    };
+  }
+  v1::Report ReportOfOneShard() {
+    StartWorker();
+    const auto stream = Welcome();
+    stream->SendJob(job_);
+    stream->SendParameters("j", 0, Parameters());
+    stream->SendShard(1, "j", 0, 0, 1);
+    return stream->AwaitReport();
+  }
+
+  v1::JobDescription job_;
+  std::atomic<int64_t> examples_{0};
+};
+
+TEST_F(DataSetWorkTest, AJobsDataSetIsFetchedBeforeItsFirstShard) {
+  const v1::Report report = ReportOfOneShard();
+  EXPECT_EQ(report.result().work_id(), 1u) << report.ShortDebugString();
+  EXPECT_EQ(examples_, 20);
+  EXPECT_EQ(coordinator_.fetches().size(), 1);
+}
+
+TEST_F(DataSetWorkTest, AJobWhoseDataSetDoesNotFitTheCacheIsDeclined) {
+  options_.max_cache_bytes = 100;
+  const v1::Report report = ReportOfOneShard();
+  EXPECT_EQ(report.declined().job_id(), "j") << report.ShortDebugString();
+  EXPECT_THAT(report.declined().reason(), HasSubstr("no room for data set 'digits'"));
 }
 
 TEST_F(WorkTest, ParametersThatDoNotFitTheMemoryDeclineTheJob) {

@@ -72,6 +72,8 @@ class FakeProgram final : public meta::Program {
     output.metrics.set_tasks(tasks);
     return output;
   }
+  absl::StatusOr<int64_t> EstimatePeakBytes() const override { return 0; }
+  int64_t MeasuredPeakBytes() const override { return 0; }
   absl::StatusOr<v1::EvaluationSums> RunEvaluation(
       const FlatBuffer& parameters, const v1::EvaluationShard& shard) const override {
     v1::EvaluationSums sums;

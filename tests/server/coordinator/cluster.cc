@@ -309,6 +309,15 @@ v1::Job Cluster::Submit(const v1::JobSpec& spec, const std::string& request_id) 
   return job.value_or(v1::Job());
 }
 
+std::vector<v1::Job> Cluster::Jobs() {
+  std::vector<v1::Job> jobs;
+  coordinator_->List({}, [&](v1::Job job) {
+    jobs.push_back(std::move(job));
+    return true;
+  });
+  return jobs;
+}
+
 bool Cluster::Step() {
   std::vector<FakeWorker*> able;
   for (const auto& worker : workers_) {

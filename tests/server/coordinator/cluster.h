@@ -123,6 +123,7 @@ class Cluster {
   void Restart();
 
   v1::Job Submit(const v1::JobSpec& spec, const std::string& request_id = "");
+  std::vector<v1::Job> Jobs();
   v1::Job Get(const std::string& id) { return *coordinator_->Get(id); }
   // One random worker answers one random item; false when there is nothing to answer.
   bool Step();
@@ -132,7 +133,7 @@ class Cluster {
   v1::Job RunToEnd(const std::string& id);
   std::string ParametersOf(const std::string& reference);
 
-  TemporaryState folder;
+  TemporaryFolder folder;
   FailingFileSystem files;
   FakeClock clock;
   std::mt19937 random{1};

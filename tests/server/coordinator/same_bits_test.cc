@@ -188,5 +188,20 @@ TEST(SameBitsTest, ADamagedCheckpointIsNamedAndPassedOver) {
   EXPECT_TRUE(OutcomeOf(cluster, id) == reference);
 }
 
+TEST(SameBitsTest, WithoutAGoodCheckpointAJobSaysThatItBeginsAgain) {
+  Cluster cluster;
+  cluster.AddWorker(1);
+  const std::string id = cluster.Submit(SmallJob(1000)).id();
+  cluster.RunUntil(id, [](const v1::Job& job) { return job.iteration() == 3; });
+  ASSERT_TRUE(cluster.coordinator().Pause(id).ok());
+  cluster.RunUntil(id, [](const v1::Job& job) { return job.has_last_checkpoint(); });
+  Damage(*cluster.checkpoints->PathOf(id));
+  cluster.Restart();
+  EXPECT_EQ(cluster.Get(id).iteration(), 0);
+  ASSERT_EQ(cluster.Get(id).warnings_size(), 1);
+  EXPECT_THAT(cluster.Get(id).warnings(0),
+              HasSubstr("; no good one is left: the job begins again at iteration 0"));
+}
+
 }  // namespace
 }  // namespace innerloop::server

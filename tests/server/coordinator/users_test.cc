@@ -36,7 +36,7 @@ TEST(UsersTest, TheSameRequestIsTheSameJobAlsoAfterARestart) {
   EXPECT_NE(cluster.Submit(SmallJob(5)).id(), cluster.Submit(SmallJob(5)).id());
   cluster.Restart();
   EXPECT_EQ(cluster.Submit(SmallJob(5), "request-1").id(), id);
-  EXPECT_EQ(cluster.coordinator().List().size(), 4);
+  EXPECT_EQ(cluster.Jobs().size(), 4);
 }
 
 TEST(UsersTest, ASpecificationThatCannotBeIsRefused) {
@@ -49,7 +49,7 @@ TEST(UsersTest, ASpecificationThatCannotBeIsRefused) {
   *request.mutable_spec() = SmallJob(5);
   request.mutable_spec()->set_init_from("nosuchjob");
   EXPECT_EQ(cluster.coordinator().Submit(request).status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(cluster.coordinator().List().size(), 0);
+  EXPECT_EQ(cluster.Jobs().size(), 0);
 }
 
 TEST(UsersTest, ThereAreNoMoreJobsThanTheOperatorAllows) {
@@ -156,7 +156,7 @@ TEST(UsersTest, ADeletedJobIsGoneForGood) {
   ASSERT_TRUE(cluster.coordinator().Delete(id).ok());
   EXPECT_EQ(cluster.coordinator().Get(id).status().code(), absl::StatusCode::kNotFound);
   cluster.Restart();
-  EXPECT_EQ(cluster.coordinator().List().size(), 0);
+  EXPECT_EQ(cluster.Jobs().size(), 0);
   EXPECT_FALSE(cluster.checkpoints->Read(id, nullptr).ok());
 }
 

@@ -60,7 +60,7 @@ TEST(CheckpointPlanTest, WaitsForEvaluationsOfEarlierVersions) {
   plan.Hold(Of(5));
   Offer(plan, 7);
   EXPECT_FALSE(plan.Next().has_value());
-  plan.EndEvaluation(Result(5, 1.0));
+  plan.EndEvaluation(Result(5, 1.0), /*comparable=*/true);
   // The best so far, and older: it goes first.
   std::optional<CheckpointPlan::Write> write = plan.Next();
   ASSERT_TRUE(write.has_value());
@@ -91,12 +91,28 @@ TEST(CheckpointPlanTest, OnlyABetterOneBecomesTheBest) {
   plan.SetBest(-1.0);
   plan.BeginEvaluation(5);
   plan.Hold(Of(5));
-  plan.EndEvaluation(Result(5, 1.0));
+  plan.EndEvaluation(Result(5, 1.0), /*comparable=*/true);
   EXPECT_FALSE(plan.Next().has_value()) << "equally good is not better";
   plan.BeginEvaluation(10);
   plan.Hold(Of(10));
-  plan.EndEvaluation(Result(10, 0.9));
+  plan.EndEvaluation(Result(10, 0.9), /*comparable=*/true);
   ASSERT_TRUE(plan.Next().has_value());
+}
+
+TEST(CheckpointPlanTest, UnderAnotherProtocolTheBestIsChosenAnew) {
+  CheckpointPlan plan(Schedule(0, 30));
+  plan.SetBest(-1.0);
+  plan.BeginEvaluation(5);
+  plan.Hold(Of(5));
+  plan.ForgetBest();
+  plan.EndEvaluation(Result(5, 0.5), /*comparable=*/false);
+  EXPECT_FALSE(plan.Next().has_value()) << "it began under the protocol of before";
+  plan.BeginEvaluation(10);
+  plan.Hold(Of(10));
+  plan.EndEvaluation(Result(10, 3.0), /*comparable=*/true);
+  const std::optional<CheckpointPlan::Write> write = plan.Next();
+  ASSERT_TRUE(write.has_value());
+  EXPECT_TRUE(write->best);
 }
 
 TEST(CheckpointPlanTest, ABestOneThatCouldNotBeWrittenIsNotTheBest) {
@@ -104,12 +120,12 @@ TEST(CheckpointPlanTest, ABestOneThatCouldNotBeWrittenIsNotTheBest) {
   plan.SetBest(-2.0);
   plan.BeginEvaluation(5);
   plan.Hold(Of(5));
-  plan.EndEvaluation(Result(5, 1.0));
+  plan.EndEvaluation(Result(5, 1.0), /*comparable=*/true);
   ASSERT_TRUE(plan.Next().has_value());
   plan.Written(false);
   plan.BeginEvaluation(10);
   plan.Hold(Of(10));
-  plan.EndEvaluation(Result(10, 1.5));
+  plan.EndEvaluation(Result(10, 1.5), /*comparable=*/true);
   ASSERT_TRUE(plan.Next().has_value()) << "1.5 is better than what is stored, 2.0";
 }
 
@@ -118,7 +134,7 @@ TEST(CheckpointPlanTest, ALossThatIsNoNumberIsNeverTheBest) {
   for (double loss : {std::nan(""), std::numeric_limits<double>::infinity()}) {
     plan.BeginEvaluation(5);
     plan.Hold(Of(5));
-    plan.EndEvaluation(Result(5, loss));
+    plan.EndEvaluation(Result(5, loss), /*comparable=*/true);
     EXPECT_FALSE(plan.Next().has_value());
   }
 }

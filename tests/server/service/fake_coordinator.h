@@ -23,6 +23,7 @@ class FakeCoordinator final : public Coordinator {
       [](const auto& /*done*/) {};
   // The data set that a job uses.
   std::string used_data_set;
+  std::vector<DataSetUse> uses = {{"running", false}};
 
   void Put(v1::Job job) {
     const absl::MutexLock lock(&mutex_);
@@ -49,13 +50,14 @@ class FakeCoordinator final : public Coordinator {
     }
     return job->second;
   }
-  std::vector<v1::Job> List() override {
+  void List(const JobPlace& after, const std::function<bool(v1::Job)>& take) override {
     const absl::MutexLock lock(&mutex_);
-    std::vector<v1::Job> jobs;
+    std::map<JobPlace, v1::Job> jobs;
     for (const auto& [id, job] : jobs_) {
-      jobs.push_back(job);
+      jobs[PlaceOf(job)] = job;
     }
-    return jobs;
+    for (auto it = jobs.upper_bound(after); it != jobs.end() && take(it->second); ++it) {
+    }
   }
   absl::StatusOr<v1::Job> Cancel(const std::string& id) override {
     return Change(id, v1::JOB_STATE_CANCELLED);
@@ -70,6 +72,14 @@ class FakeCoordinator final : public Coordinator {
     absl::StatusOr<v1::Job> job = Get(id);
     if (job.ok()) {
       job->mutable_spec()->set_iterations(iterations);
+      Put(*job);
+    }
+    return job;
+  }
+  absl::StatusOr<v1::Job> Revise(const std::string& id, const v1::JobSpec& spec) override {
+    absl::StatusOr<v1::Job> job = Get(id);
+    if (job.ok()) {
+      *job->mutable_spec() = spec;
       Put(*job);
     }
     return job;
@@ -106,8 +116,8 @@ class FakeCoordinator final : public Coordinator {
     worker.set_name("one");
     return {worker};
   }
-  bool Uses(const std::string& data_set_sha256) override {
-    return data_set_sha256 == used_data_set;
+  std::vector<DataSetUse> UsesOf(const std::string& data_set_sha256) override {
+    return data_set_sha256 == used_data_set ? uses : std::vector<DataSetUse>();
   }
 
   absl::StatusOr<std::string> Connect(const v1::Hello& /*hello*/,

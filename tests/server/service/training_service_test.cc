@@ -1,15 +1,11 @@
-#include "server/service/training_service.h"
-
 #include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/dataset/dataset.h"
-#include "core/rpc/channel_arguments.h"
 #include "core/support/checksum.h"
-#include "tests/server/service/fake_coordinator.h"
-#include "tests/server/storage/temporary_state.h"
+#include "tests/server/service/training_service_fixture.h"
 
 namespace innerloop::server {
 namespace {
@@ -18,72 +14,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-class TrainingServiceTest : public ::testing::Test {
- protected:
-  TrainingServiceTest()
-      : state_(*StateStore::Open(folder_.path())),
-        checkpoints_(folder_.path(), FileSystem::Real()),
-        data_sets_(folder_.path(), /*quota=*/64 << 20, *state_),
-        recorder_(*state_, checkpoints_, Clock::Real()),
-        service_(OptionsFor(folder_.path()), {.coordinator = coordinator_,
-                                              .state = *state_,
-                                              .checkpoints = checkpoints_,
-                                              .data_sets = data_sets_,
-                                              .recorder = recorder_}) {
-    grpc::ServerBuilder builder;
-    SetServerArguments(builder);
-    builder.RegisterService(&service_);
-    server_ = builder.BuildAndStart();
-    stub_ = v1::Training::NewStub(server_->InProcessChannel(ClientArguments()));
-  }
-  static Options OptionsFor(const std::string& state_dir) {
-    Options options;
-    options.state_dir = state_dir;
-    options.max_checkpoint_bytes = 1 << 20;
-    return options;
-  }
-  void Put(const std::string& id, v1::JobState state) {
-    v1::Job job = JobNamed(id);
-    job.set_state(state);
-    coordinator_.Put(job);
-    ASSERT_TRUE(state_->InsertJob(job, "").ok());
-  }
-  // All messages of a watch that ends by itself.
-  std::vector<v1::JobEvents> Watch(const std::string& id, uint64_t from, grpc::Status* status) {
-    grpc::ClientContext context;
-    v1::WatchJobRequest request;
-    request.set_id(id);
-    request.set_from_iteration(from);
-    const auto reader = stub_->WatchJob(&context, request);
-    std::vector<v1::JobEvents> messages;
-    for (v1::JobEvents events; reader->Read(&events);) {
-      messages.push_back(events);
-    }
-    *status = reader->Finish();
-    return messages;
-  }
-  static std::vector<uint64_t> IterationsIn(const std::vector<v1::JobEvents>& messages) {
-    std::vector<uint64_t> iterations;
-    for (const v1::JobEvents& events : messages) {
-      for (const v1::IterationRecord& record : events.iterations()) {
-        iterations.push_back(record.iteration());
-      }
-    }
-    return iterations;
-  }
-
-  TemporaryState folder_;
-  FakeCoordinator coordinator_;
-  std::unique_ptr<StateStore> state_;
-  CheckpointStore checkpoints_;
-  DataSetStore data_sets_;
-  Recorder recorder_;
-  TrainingService service_;
-  std::unique_ptr<grpc::Server> server_;
-  std::unique_ptr<v1::Training::Stub> stub_;
-  grpc::ClientContext context_;
-};
 
 TEST_F(TrainingServiceTest, SubmitsWhatFitsTheLimits) {
   v1::SubmitJobRequest request;
@@ -142,80 +72,23 @@ TEST_F(TrainingServiceTest, JobsGoThroughTheirStates) {
   remove.set_id("a");
   v1::DeleteJobResponse removed;
   ASSERT_TRUE(stub_->DeleteJob(&contexts[4], remove, &removed).ok());
-  EXPECT_THAT(coordinator_.List(), IsEmpty());
+  EXPECT_EQ(coordinator_.Get("a").status().code(), absl::StatusCode::kNotFound);
 }
 
-TEST_F(TrainingServiceTest, AWatchOfAnEndedJobGivesItsWholeHistoryInBatches) {
-  Put("a", v1::JOB_STATE_SUCCEEDED);
-  ASSERT_TRUE(state_->AppendHistory("a", Records(0, 2500), {PeriodicEvaluation(1000, 1)}).ok());
-  recorder_.AddIteration("a", Record(2500));
-  grpc::Status status;
-  const auto messages = Watch("a", 0, &status);
-  EXPECT_TRUE(status.ok()) << status.error_message();
-  const auto iterations = IterationsIn(messages);
-  ASSERT_THAT(iterations, SizeIs(2501));
-  for (uint64_t i = 0; i < iterations.size(); ++i) {
-    ASSERT_EQ(iterations[i], i);
+TEST_F(TrainingServiceTest, ASpecificationThatNoWorkerCouldBeSentIsRefused) {
+  v1::SubmitJobRequest request;
+  v1::ClassSplit::Names& names = *request.mutable_spec()
+                                      ->mutable_tasks()
+                                      ->mutable_episodes()
+                                      ->mutable_split()
+                                      ->mutable_names();
+  for (int i = 0; i < 22; ++i) {
+    names.add_train(std::string(100'000, 'c'));
   }
-  int evaluations = 0;
-  for (const v1::JobEvents& events : messages) {
-    EXPECT_LE(events.iterations_size(), 1000);
-    evaluations += events.evaluations_size();
-  }
-  EXPECT_EQ(evaluations, 1);
-  EXPECT_EQ(messages.back().job().state(), v1::JOB_STATE_SUCCEEDED);
-}
-
-TEST_F(TrainingServiceTest, AWatchGoesOnFromAnIteration) {
-  Put("a", v1::JOB_STATE_FAILED);
-  ASSERT_TRUE(state_
-                  ->AppendHistory("a", Records(0, 20),
-                                  {PeriodicEvaluation(5, 1), PeriodicEvaluation(15, 1)})
-                  .ok());
-  grpc::Status status;
-  const auto messages = Watch("a", 17, &status);
-  EXPECT_THAT(IterationsIn(messages), ElementsAre(17, 18, 19));
-  EXPECT_THAT(messages.back().evaluations(), IsEmpty());
-  const auto earlier = Watch("a", 10, &status);
-  ASSERT_EQ(earlier.front().evaluations_size(), 1);
-  EXPECT_EQ(earlier.front().evaluations(0).iteration(), 15);
-}
-
-TEST_F(TrainingServiceTest, AWatchFollowsARunningJobToItsEnd) {
-  Put("a", v1::JOB_STATE_RUNNING);
-  recorder_.AddIteration("a", Record(0));
-  grpc::ClientContext context;
-  v1::WatchJobRequest request;
-  request.set_id("a");
-  const auto reader = stub_->WatchJob(&context, request);
-  v1::JobEvents events;
-  ASSERT_TRUE(reader->Read(&events));
-  EXPECT_EQ(events.iterations_size(), 1);
-  EXPECT_EQ(events.job().state(), v1::JOB_STATE_RUNNING);
-
-  recorder_.AddIteration("a", Record(1));
-  v1::Job job = JobNamed("a");
-  *job.mutable_last_periodic() = PeriodicEvaluation(2, 0.5);
-  coordinator_.Put(job);
-  ASSERT_TRUE(reader->Read(&events));
-  ASSERT_EQ(events.iterations_size(), 1);
-  EXPECT_EQ(events.iterations(0).iteration(), 1);
-  ASSERT_EQ(events.evaluations_size(), 1);
-  EXPECT_EQ(events.evaluations(0).iteration(), 2);
-
-  job.set_state(v1::JOB_STATE_CANCELLED);
-  coordinator_.Put(job);
-  ASSERT_TRUE(reader->Read(&events));
-  EXPECT_EQ(events.job().state(), v1::JOB_STATE_CANCELLED);
-  EXPECT_THAT(events.evaluations(), IsEmpty()) << "each is told once";
-  EXPECT_FALSE(reader->Read(&events));
-  EXPECT_TRUE(reader->Finish().ok());
-}
-
-TEST_F(TrainingServiceTest, AWatchOfAnUnknownJobIsNotFound) {
-  grpc::Status status;
-  EXPECT_THAT(Watch("none", 0, &status), IsEmpty());
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+  v1::Job job;
+  const grpc::Status status = stub_->SubmitJob(&context_, request, &job);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("at most 2097152 are taken"));
 }
 
 TEST_F(TrainingServiceTest, WatchesAndEvaluationsEndWhenTheServiceStops) {
@@ -386,7 +259,7 @@ TEST_F(TrainingServiceTest, ADataSetArrivesInPiecesAndIsKeptWhileAJobUsesIt) {
     EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
     EXPECT_THAT(status.error_message(), HasSubstr("after 300 of"));
   }
-  v1::BeginDataSetUploadResponse begun;
+  v1::BeginUploadResponse begun;
   ASSERT_TRUE(stub_->BeginDataSetUpload(&context_, request.file(), &begun).ok());
   EXPECT_EQ(begun.offset(), 300);
   {
@@ -401,7 +274,7 @@ TEST_F(TrainingServiceTest, ADataSetArrivesInPiecesAndIsKeptWhileAJobUsesIt) {
     EXPECT_EQ(description.classes(), 2);
   }
   v1::ListDataSetsResponse listed;
-  grpc::ClientContext contexts[3];
+  grpc::ClientContext contexts[4];
   ASSERT_TRUE(stub_->ListDataSets(&contexts[0], {}, &listed).ok());
   EXPECT_EQ(listed.data_sets_size(), 1);
 
@@ -411,7 +284,12 @@ TEST_F(TrainingServiceTest, ADataSetArrivesInPiecesAndIsKeptWhileAJobUsesIt) {
   coordinator_.used_data_set = Sha256::Hex(file);
   EXPECT_EQ(stub_->DeleteDataSet(&contexts[1], remove, &removed).error_code(),
             grpc::StatusCode::FAILED_PRECONDITION);
-  coordinator_.used_data_set.clear();
+  coordinator_.uses = {{"ended1", true}, {"ended2", true}};
+  const grpc::Status needed = stub_->DeleteDataSet(&contexts[3], remove, &removed);
+  EXPECT_EQ(needed.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(needed.error_message(), HasSubstr("jobs ended1, ended2"));
+  EXPECT_EQ(data_sets_.List()->size(), 1);
+  remove.set_force(true);
   EXPECT_TRUE(stub_->DeleteDataSet(&contexts[2], remove, &removed).ok());
   EXPECT_THAT(*data_sets_.List(), IsEmpty());
 }

@@ -1,5 +1,6 @@
 #include "server/service/work_service.h"
 
+#include <algorithm>
 #include <deque>
 
 #include <gmock/gmock.h>
@@ -100,12 +101,16 @@ class Stream {
   // A result of `values` floats, in frames of `frame` bytes. Answers the initialisation with a
   // layout of that many.
   void Answer(const v1::WorkItem& item, size_t values, size_t frame, uint64_t transfer) {
-    std::string bytes(values * sizeof(float), '\0');
-    v1::WorkerMessage message;
-    v1::ResultBegin& result = *message.add_reports()->mutable_result();
+    Begin(item, values, transfer, /*announced=*/false);
+    SendFrames(0, values * sizeof(float), frame, transfer);
+  }
+  void Begin(const v1::WorkItem& item, size_t values, uint64_t transfer, bool announced) {
+    v1::Report report;
+    v1::ResultBegin& result = *report.mutable_result();
     result.set_work_id(item.id());
-    result.set_bytes(bytes.size());
+    result.set_bytes(values * sizeof(float));
     result.set_transfer(transfer);
+    result.set_announced(announced);
     if (item.has_initialise()) {
       v1::TensorSpec& tensor = *result.mutable_layout()->add_tensors();
       tensor.set_name("weight");
@@ -113,15 +118,18 @@ class Stream {
     } else {
       result.mutable_metrics()->set_tasks(item.shard().last_task() - item.shard().first_task());
     }
-    stream_->Write(message);
-    for (size_t at = 0; at < bytes.size(); at += frame) {
-      message.Clear();
-      v1::Frame& piece = *message.add_reports()->mutable_frame();
+    Write(report);
+  }
+  // Zeros at [from, to) of a transfer's bytes.
+  void SendFrames(size_t from, size_t to, size_t frame, uint64_t transfer) {
+    for (size_t at = from; at < to; at += frame) {
+      v1::Report report;
+      v1::Frame& piece = *report.mutable_frame();
       piece.set_transfer(transfer);
       piece.set_offset(at);
-      piece.set_data(bytes.substr(at, frame));
+      piece.set_data(std::string(std::min(frame, to - at), '\0'));
       piece.set_crc32c(Crc32c(piece.data()));
-      stream_->Write(message);
+      Write(report);
     }
   }
 
@@ -257,7 +265,7 @@ TEST_F(WorkServiceTest, AViolationClosesTheStreamAndSaysWhy) {
     EXPECT_FALSE(status.ok()) << "case " << number;
     EXPECT_THAT(status.error_message(), HasSubstr(test.says)) << "case " << number;
     ++number;
-    cluster_.coordinator().Cancel(cluster_.coordinator().List().back().id()).IgnoreError();
+    cluster_.coordinator().Cancel(cluster_.Jobs().back().id()).IgnoreError();
     cluster_.Submit(SmallJob(3));
   }
 }
@@ -275,6 +283,42 @@ TEST_F(WorkServiceTest, AResultNobodyWantsTakesNoMemoryAndDoesNoHarm) {
   EXPECT_TRUE(stream.ReadWork().has_shard());
 }
 
+TEST_F(WorkServiceTest, FramesOfALargeResultThatNobodyWantsAnyMoreDoNotEndTheStream) {
+  constexpr size_t kValues = 2'000'000;
+  constexpr size_t kBytes = kValues * sizeof(float);
+  constexpr size_t kFrame = 1'000'000;
+  const std::string given_up = cluster_.Submit(SmallJob(3)).id();
+  Stream stream(*stub_);
+  stream.Hello();
+  const v1::WorkItem work = stream.ReadWork();
+  // Asked for, and cancelled when some of it has come.
+  stream.Begin(work, kValues, /*transfer=*/1, /*announced=*/true);
+  while (true) {
+    const v1::Instruction next = stream.Read();
+    ASSERT_NE(next.kind_case(), v1::Instruction::KIND_NOT_SET);
+    if (next.has_pull()) {
+      EXPECT_EQ(next.pull().work_id(), work.id());
+      break;
+    }
+  }
+  stream.SendFrames(0, 3 * kFrame, kFrame, 1);
+  ASSERT_TRUE(cluster_.coordinator().Cancel(given_up).ok());
+  const std::string next = cluster_.Submit(SmallJob(1)).id();
+  const v1::WorkItem other = stream.ReadWork();
+  EXPECT_EQ(other.job_id(), next);
+  stream.SendFrames(3 * kFrame, kBytes, kFrame, 1);
+  // Announced and dropped before it was asked for: all of its frames are unwanted.
+  ASSERT_TRUE(cluster_.coordinator().Cancel(next).ok());
+  stream.Begin(other, kValues, /*transfer=*/2, /*announced=*/false);
+  stream.SendFrames(0, kBytes, kFrame, 2);
+  // The stream still serves, and a transfer's number is free again once its frames have come.
+  const std::string last = cluster_.Submit(SmallJob(1)).id();
+  stream.Answer(stream.ReadWork(), /*values=*/16, /*frame=*/64, /*transfer=*/1);
+  const v1::WorkItem shard = stream.ReadWork();
+  EXPECT_EQ(shard.job_id(), last);
+  EXPECT_TRUE(shard.has_shard());
+}
+
 TEST_F(WorkServiceTest, AStoppingCoordinatorSaysGoodbyeAndEndsTheStream) {
   Stream stream(*stub_);
   stream.Hello();
@@ -282,16 +326,6 @@ TEST_F(WorkServiceTest, AStoppingCoordinatorSaysGoodbyeAndEndsTheStream) {
   cluster_.coordinator().Stop(absl::Seconds(1));
   EXPECT_TRUE(stream.Read().has_goodbye());
   EXPECT_TRUE(stream.Finish().ok());
-}
-
-TEST_F(WorkServiceTest, AnUnknownDataSetIsNamed) {
-  grpc::ClientContext context;
-  v1::FetchDataSetRequest request;
-  request.set_sha256(std::string(64, 'a'));
-  auto reader = stub_->FetchDataSet(&context, request);
-  v1::FileChunk chunk;
-  EXPECT_FALSE(reader->Read(&chunk));
-  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::NOT_FOUND);
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ class CheckpointStoreTest : public ::testing::Test {
     return state_ / absl::StrCat("jobs/job1/", CheckpointFileName(iteration));
   }
 
-  TemporaryState state_;
+  TemporaryFolder state_;
   FailingFileSystem files_;
   CheckpointStore store_{state_.path(), files_};
 };

@@ -66,7 +66,7 @@ class DataSetStoreTest : public ::testing::Test {
                                    absl::StrCat("datasets/", Sha256::Hex(content), ".part"));
   }
 
-  TemporaryState folder_;
+  TemporaryFolder folder_;
   std::unique_ptr<StateStore> state_;
   std::string content_;
   std::unique_ptr<DataSetStore> store_;

@@ -30,7 +30,7 @@ class RecorderTest : public ::testing::Test {
     return IterationsOf(*state_->History(job, 0, 1'000'000));
   }
 
-  TemporaryState folder_;
+  TemporaryFolder folder_;
   FailingFileSystem files_;
   std::unique_ptr<StateStore> state_;
   CheckpointStore checkpoints_;
@@ -179,6 +179,26 @@ TEST_F(RecorderTest, HistoryThatCouldNotBeWrittenHoldsTheCheckpointBackAndIsWrit
   EXPECT_TRUE(recorder.Flush().ok());
   EXPECT_THAT(Stored("a"), ElementsAre(0, 1));
   EXPECT_THAT(Stored("b"), ElementsAre(0));
+}
+
+TEST_F(RecorderTest, EvaluationsThatWaitToBeStoredAreKnown) {
+  v1::Evaluation evaluation;
+  evaluation.set_periodic(true);
+  for (const uint64_t version : {5, 10}) {
+    evaluation.set_iteration(version);
+    recorder_->AddEvaluation("a", evaluation);
+  }
+  // Those that the thread has not yet taken are pending, the others stored or about to be.
+  std::set<uint64_t> known;
+  for (const v1::Evaluation& pending : recorder_->PendingEvaluations("a")) {
+    known.insert(pending.iteration());
+  }
+  for (const v1::Evaluation& stored : *state_->Evaluations("a", 0)) {
+    known.insert(stored.iteration());
+  }
+  EXPECT_THAT(known, ElementsAre(5, 10));
+  EXPECT_TRUE(recorder_->Flush().ok());
+  EXPECT_THAT(recorder_->PendingEvaluations("a"), IsEmpty());
 }
 
 TEST_F(RecorderTest, AForgottenJobIsWrittenNoMore) {

@@ -36,7 +36,7 @@ class StateStoreTest : public ::testing::Test {
     return *std::move(records);
   }
 
-  TemporaryState state_;
+  TemporaryFolder state_;
   std::unique_ptr<StateStore> store_;
 };
 

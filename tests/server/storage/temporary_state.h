@@ -1,41 +1,17 @@
 // What the storage tests share.
 #pragma once
 
-#include <unistd.h>
-
 #include <atomic>
-#include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/support/file_system.h"
 #include "innerloop/v1/training.pb.h"
+#include "tests/core/support/temporary_folder.h"
 
 namespace innerloop::server {
-
-// An empty folder that goes with the test.
-class TemporaryState {
- public:
-  TemporaryState()
-      : path_(
-            absl::StrCat(::testing::TempDir(), "/state-", getpid(), "-",
-                         ::testing::UnitTest::GetInstance()->current_test_info()->test_suite_name(),
-                         "-", ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    std::filesystem::remove_all(path_);
-    std::filesystem::create_directories(path_);
-  }
-  ~TemporaryState() { std::filesystem::remove_all(path_); }
-  const std::string& path() const { return path_; }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  const std::string path_;
-};
 
 inline v1::Job JobNamed(const std::string& id) {
   v1::Job job;
