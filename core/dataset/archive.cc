@@ -151,11 +151,12 @@ absl::StatusOr<GzipFile> GzipFile::Open(const std::string& path) {
   if (result != ARCHIVE_OK && result != ARCHIVE_EOF) {
     return Failed(path, file.reader_.get());
   }
+  file.empty_ = result == ARCHIVE_EOF;
   return file;
 }
 
 absl::StatusOr<std::string> GzipFile::Read(uint64_t most) {
-  return ReadData(reader_.get(), path_, most);
+  return empty_ ? std::string() : ReadData(reader_.get(), path_, most);
 }
 
 }  // namespace innerloop

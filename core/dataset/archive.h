@@ -39,6 +39,7 @@ class GzipFile {
   explicit GzipFile(std::string path);
   std::string path_;
   std::unique_ptr<archive, Close> reader_;
+  bool empty_ = false;
 };
 
 }  // namespace innerloop

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numeric>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -10,22 +9,40 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "core/dataset/dataset.h"
+#include "core/support/nearest_name.h"
 #include "core/support/random.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop {
 namespace {
 
-template <typename... Parts>
-absl::Status Invalid(const Parts&... what) {
-  return absl::InvalidArgumentError(absl::StrCat("tasks.episodes.split", what...));
-}
+// What a split divides: a data set's classes, or the groups of grouped data.
+struct Units {
+  explicit Units(const Dataset& dataset)
+      : names(dataset.grouped() ? dataset.group_names() : dataset.class_names()),
+        field(dataset.grouped() ? "tasks.grouped.split" : "tasks.episodes.split"),
+        one(dataset.grouped() ? "group" : "class"),
+        many(dataset.grouped() ? "groups" : "classes"),
+        dataset_name(dataset.name()) {}
+  uint32_t count() const { return static_cast<uint32_t>(names.size()); }
 
-// The first `train` classes of a random order, then `validation`, then `test`.
-ClassLists Draw(uint32_t classes, uint64_t seed, uint64_t train, uint64_t validation,
+  template <typename... Parts>
+  absl::Status Invalid(const Parts&... what) const {
+    return absl::InvalidArgumentError(absl::StrCat(field, what...));
+  }
+
+  const std::vector<std::string>& names;
+  const absl::string_view field;
+  const absl::string_view one;
+  const absl::string_view many;
+  const std::string& dataset_name;
+};
+
+// The first `train` of a random order, then `validation`, then `test`.
+ClassLists Draw(uint32_t count_of_all, uint64_t seed, uint64_t train, uint64_t validation,
                 uint64_t test) {
   const std::vector<uint64_t> order =
-      CounterRandom(seed, RandomPurpose::kClassSplit).Permutation(classes);
+      CounterRandom(seed, RandomPurpose::kClassSplit).Permutation(count_of_all);
   ClassLists lists;
   auto next = order.begin();
   for (auto [list, count] :
@@ -37,76 +54,54 @@ ClassLists Draw(uint32_t classes, uint64_t seed, uint64_t train, uint64_t valida
   return lists;
 }
 
-absl::StatusOr<ClassLists> ByCounts(const Dataset& dataset, const v1::ClassSplit::Counts& counts) {
-  const uint64_t classes = dataset.classes();
+absl::StatusOr<ClassLists> ByCounts(const Units& units, const v1::ClassSplit::Counts& counts) {
+  const uint64_t all = units.count();
   const uint64_t given = uint64_t{counts.train()} + counts.validation() + counts.test();
   if (counts.train() == 0) {
-    return Invalid(".counts.train is 0; at least one class is needed");
+    return units.Invalid(".counts.train is 0; at least one ", units.one, " is needed");
   }
-  if (given > classes) {
-    return Invalid(".counts asks for ", given, " classes; '", dataset.name(), "' has ", classes);
+  if (given > all) {
+    return units.Invalid(".counts asks for ", given, " ", units.many, "; '", units.dataset_name,
+                         "' has ", all);
   }
-  const uint64_t test = counts.test() > 0 ? counts.test() : classes - given;
-  return Draw(dataset.classes(), counts.seed(), counts.train(), counts.validation(), test);
+  const uint64_t test = counts.test() > 0 ? counts.test() : all - given;
+  return Draw(units.count(), counts.seed(), counts.train(), counts.validation(), test);
 }
 
-absl::StatusOr<ClassLists> ByFractions(const Dataset& dataset,
+absl::StatusOr<ClassLists> ByFractions(const Units& units,
                                        const v1::ClassSplit::Fractions& fractions) {
   // Sums such as 0.64 + 0.16 + 0.2 may exceed 1 by their rounding.
   constexpr double kRounding = 1e-9;
   for (const double fraction : {fractions.train(), fractions.validation(), fractions.test()}) {
     if (!(fraction >= 0 && fraction <= 1)) {
-      return Invalid(".fractions holds ", fraction, "; each is 0 to 1");
+      return units.Invalid(".fractions holds ", fraction, "; each is 0 to 1");
     }
   }
   const double sum = fractions.train() + fractions.validation() + fractions.test();
   if (sum > 1 + kRounding) {
-    return Invalid(".fractions add up to ", sum, "; at most 1");
+    return units.Invalid(".fractions add up to ", sum, "; at most 1");
   }
   // Boundaries are rounded, not sizes, so that fractions of 1 in all use each class.
-  const auto classes = dataset.classes();
+  const uint32_t all = units.count();
   const auto boundary = [&](double fraction) {
-    return std::min<uint64_t>(classes, static_cast<uint64_t>(std::llround(fraction * classes)));
+    return std::min<uint64_t>(all, static_cast<uint64_t>(std::llround(fraction * all)));
   };
   const uint64_t train = boundary(fractions.train());
   const uint64_t validation = boundary(fractions.train() + fractions.validation());
-  const uint64_t test = fractions.test() > 0 ? boundary(sum) : classes;
+  const uint64_t test = fractions.test() > 0 ? boundary(sum) : all;
   if (train == 0) {
-    return Invalid(".fractions.train is ", fractions.train(), ", which is none of the ", classes,
-                   " classes of '", dataset.name(), "'");
+    return units.Invalid(".fractions.train is ", fractions.train(), ", which is none of the ", all,
+                         " ", units.many, " of '", units.dataset_name, "'");
   }
-  return Draw(classes, fractions.seed(), train, validation - train, test - validation);
+  return Draw(all, fractions.seed(), train, validation - train, test - validation);
 }
 
-// Single-character edits between two names (Levenshtein), of which the first 64 characters count.
-size_t EditDistance(absl::string_view a, absl::string_view b) {
-  a = a.substr(0, 64);
-  b = b.substr(0, 64);
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i + 1);
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, diagonal + 1, row[j] + 1});
-    }
-  }
-  return row.back();
-}
-
-const std::string& Nearest(const std::vector<std::string>& names, absl::string_view to) {
-  return *std::min_element(names.begin(), names.end(), [&](const auto& a, const auto& b) {
-    return EditDistance(a, to) < EditDistance(b, to);
-  });
-}
-
-// Finds classes by name, and keeps in which part each is already.
-class NamedClasses {
+// Finds classes or groups by name, and keeps in which part each is already.
+class NamedUnits {
  public:
-  explicit NamedClasses(const Dataset& dataset) : dataset_(dataset), part_(dataset.classes(), "") {
-    for (uint32_t c = 0; c < dataset.classes(); ++c) {
-      by_name_.emplace(dataset.class_names()[c], c);
+  explicit NamedUnits(const Units& units) : units_(units), part_(units.count(), "") {
+    for (uint32_t i = 0; i < units.count(); ++i) {
+      by_name_.emplace(units.names[i], i);
     }
   }
 
@@ -115,10 +110,10 @@ class NamedClasses {
     for (absl::string_view name : names) {
       bool found = false;
       if (absl::string_view prefix = name; absl::ConsumeSuffix(&prefix, "*")) {
-        for (uint32_t c = 0; c < dataset_.classes(); ++c) {
-          if (absl::StartsWith(dataset_.class_names()[c], prefix)) {
+        for (uint32_t i = 0; i < units_.count(); ++i) {
+          if (absl::StartsWith(units_.names[i], prefix)) {
             found = true;
-            INNERLOOP_RETURN_IF_ERROR(Claim(c, part));
+            INNERLOOP_RETURN_IF_ERROR(Claim(i, part));
           }
         }
       } else if (const auto known = by_name_.find(name); known != by_name_.end()) {
@@ -126,15 +121,15 @@ class NamedClasses {
         INNERLOOP_RETURN_IF_ERROR(Claim(known->second, part));
       }
       if (!found) {
-        return Invalid(".names.", part, ": no class of '", dataset_.name(), "' is called '", name,
-                       "'; the nearest of its ", dataset_.classes(), " is '",
-                       Nearest(dataset_.class_names(), name), "'");
+        return units_.Invalid(".names.", part, ": no ", units_.one, " of '", units_.dataset_name,
+                              "' is called '", name, "'; the nearest of its ", units_.count(),
+                              " is '", NearestName(units_.names, name), "'");
       }
     }
     std::vector<uint32_t> list;
-    for (uint32_t c = 0; c < dataset_.classes(); ++c) {
-      if (part_[c] == part) {
-        list.push_back(c);
+    for (uint32_t i = 0; i < units_.count(); ++i) {
+      if (part_[i] == part) {
+        list.push_back(i);
       }
     }
     return list;
@@ -143,56 +138,58 @@ class NamedClasses {
  private:
   absl::Status Claim(uint32_t index, absl::string_view part) {
     if (!part_[index].empty() && part_[index] != part) {
-      return Invalid(".names has the class '", dataset_.class_names()[index], "' in both ",
-                     part_[index], " and ", part);
+      return units_.Invalid(".names has the ", units_.one, " '", units_.names[index], "' in both ",
+                            part_[index], " and ", part);
     }
     part_[index] = part;
     return absl::OkStatus();
   }
 
-  const Dataset& dataset_;
+  const Units& units_;
   absl::flat_hash_map<absl::string_view, uint32_t> by_name_;
   std::vector<absl::string_view> part_;
 };
 
-absl::StatusOr<ClassLists> ByNames(const Dataset& dataset, const v1::ClassSplit::Names& names) {
-  NamedClasses classes(dataset);
+absl::StatusOr<ClassLists> ByNames(const Units& units, const v1::ClassSplit::Names& names) {
+  NamedUnits named(units);
   ClassLists lists;
-  INNERLOOP_ASSIGN_OR_RETURN(lists.train, classes.Take(names.train(), "train"));
-  INNERLOOP_ASSIGN_OR_RETURN(lists.validation, classes.Take(names.validation(), "validation"));
-  INNERLOOP_ASSIGN_OR_RETURN(lists.test, classes.Take(names.test(), "test"));
+  INNERLOOP_ASSIGN_OR_RETURN(lists.train, named.Take(names.train(), "train"));
+  INNERLOOP_ASSIGN_OR_RETURN(lists.validation, named.Take(names.validation(), "validation"));
+  INNERLOOP_ASSIGN_OR_RETURN(lists.test, named.Take(names.test(), "test"));
   return lists;
 }
 
-absl::StatusOr<ClassLists> Stored(const Dataset& dataset, const std::string& name) {
+absl::StatusOr<ClassLists> Stored(const Dataset& dataset, const Units& units,
+                                  const std::string& name) {
   const auto found = dataset.splits().find(name);
   if (found != dataset.splits().end()) {
     return found->second;
   }
   const std::string known = absl::StrJoin(
       dataset.splits(), ", ", [](std::string* out, const auto& s) { out->append(s.first); });
-  return Invalid(".stored: '", dataset.name(), "' carries no split '", name, "'; it has ",
-                 known.empty() ? "none" : known);
+  return units.Invalid(".stored: '", dataset.name(), "' carries no split '", name, "'; it has ",
+                       known.empty() ? "none" : known);
 }
 
 }  // namespace
 
 absl::StatusOr<ClassLists> ResolveSplit(const Dataset& dataset, const v1::ClassSplit& split) {
+  const Units units(dataset);
   switch (split.by_case()) {
     case v1::ClassSplit::kCounts:
-      return ByCounts(dataset, split.counts());
+      return ByCounts(units, split.counts());
     case v1::ClassSplit::kFractions:
-      return ByFractions(dataset, split.fractions());
+      return ByFractions(units, split.fractions());
     case v1::ClassSplit::kNames:
-      return ByNames(dataset, split.names());
+      return ByNames(units, split.names());
     case v1::ClassSplit::kFiles:
-      return Invalid(".files is for the client, which sends the files' names as 'names'");
+      return units.Invalid(".files is for the client, which sends the files' names as 'names'");
     case v1::ClassSplit::kStored:
-      return Stored(dataset, split.stored());
+      return Stored(dataset, units, split.stored());
     case v1::ClassSplit::BY_NOT_SET:
       break;
   }
-  return Invalid(" is not given; it takes one of counts, fractions, names, files, stored");
+  return units.Invalid(" is not given; it takes one of counts, fractions, names, files, stored");
 }
 
 }  // namespace innerloop

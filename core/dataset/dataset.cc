@@ -43,54 +43,96 @@ struct Dataset::State {
   explicit State(MappedFile mapped) : file(std::move(mapped)) {}
 
   absl::Status Read(const SafeTensorsView& view);
+  absl::Status ReadInputs(const SafeTensor& inputs);
 
   const MappedFile file;
-  DatasetContent content;  // without examples and labels
+  DatasetContent content;  // without the examples' own values
   int64_t examples = 0;
   int64_t example_values = 1;
   // Where the inputs lie in the file; the other is null.
   const uint8_t* images = nullptr;
   const float* features = nullptr;
-  std::vector<int64_t> class_begin;  // one more than classes
+  absl::Span<const int64_t> labels;  // empty for regression
+  absl::Span<const float> targets;   // empty for classification
+  // Where each class, of grouped data each group, begins; one more than there are.
+  std::vector<int64_t> begin;
+  bool grouped = false;
 
   absl::once_flag hashed;
   std::string sha256;
 };
 
-absl::Status Dataset::State::Read(const SafeTensorsView& view) {
-  INNERLOOP_RETURN_IF_ERROR(ReadDatasetMetadata(view.metadata, content));
-  const SafeTensor* const labels_tensor = view.Find("labels");
-  const SafeTensor* const inputs = view.Find("inputs");
-  if (view.tensors.size() != 2 || labels_tensor == nullptr || inputs == nullptr) {
-    return absl::InvalidArgumentError("its tensors must be 'labels' and 'inputs', and no others");
+absl::Status Dataset::State::ReadInputs(const SafeTensor& inputs) {
+  const bool are_images = inputs.type == ElementType::kU8 && inputs.shape.size() == 4;
+  const bool are_features = inputs.type == ElementType::kF32 && inputs.shape.size() == 2;
+  if (!are_images && !are_features) {
+    return absl::InvalidArgumentError("'inputs' must be U8 [N,H,W,C] or F32 [N,D]");
   }
-  if (labels_tensor->type != ElementType::kI64 || labels_tensor->shape.size() != 1) {
-    return absl::InvalidArgumentError("'labels' must be I64 [N]");
-  }
-  const bool are_images = inputs->type == ElementType::kU8 && inputs->shape.size() == 4;
-  const bool are_features = inputs->type == ElementType::kF32 && inputs->shape.size() == 2;
-  if ((!are_images && !are_features) || inputs->shape[0] != labels_tensor->shape[0]) {
-    return absl::InvalidArgumentError(
-        "'inputs' must be U8 [N,H,W,C] or F32 [N,D], with as many examples as 'labels'");
-  }
-  examples = inputs->shape[0];
-  content.example_shape.assign(inputs->shape.begin() + 1, inputs->shape.end());
-  INNERLOOP_ASSIGN_OR_RETURN(const auto labels, Values<int64_t>(*labels_tensor));
-  const auto values = inputs->bytes.size() / static_cast<uint64_t>(ElementSize(inputs->type));
-  INNERLOOP_RETURN_IF_ERROR(CheckDataset(content, labels, values));
-  example_values = static_cast<int64_t>(values) / examples;
+  examples = inputs.shape[0];
+  content.example_shape.assign(inputs.shape.begin() + 1, inputs.shape.end());
   if (are_images) {
-    images = reinterpret_cast<const uint8_t*>(inputs->bytes.data());
+    images = reinterpret_cast<const uint8_t*>(inputs.bytes.data());
   } else {
-    INNERLOOP_ASSIGN_OR_RETURN(const auto span, Values<float>(*inputs));
+    INNERLOOP_ASSIGN_OR_RETURN(const auto span, Values<float>(inputs));
     features = span.data();
   }
-  for (int64_t i = 0; i < examples; ++i) {
-    if (i == 0 || labels[static_cast<size_t>(i)] != labels[static_cast<size_t>(i - 1)]) {
-      class_begin.push_back(i);
+  return absl::OkStatus();
+}
+
+absl::Status Dataset::State::Read(const SafeTensorsView& view) {
+  INNERLOOP_RETURN_IF_ERROR(ReadDatasetMetadata(view.metadata, content));
+  const SafeTensor* const inputs = view.Find("inputs");
+  const SafeTensor* const label_column = view.Find("labels");
+  const SafeTensor* const target_columns = view.Find("targets");
+  const SafeTensor* const group_column = view.Find("groups");
+  const auto known =
+      std::count_if(view.tensors.begin(), view.tensors.end(), [&](const SafeTensor& tensor) {
+        return tensor.name == "inputs" || tensor.name == "labels" || tensor.name == "targets" ||
+               tensor.name == "groups";
+      });
+  if (inputs == nullptr || (label_column == nullptr) == (target_columns == nullptr) ||
+      static_cast<size_t>(known) != view.tensors.size()) {
+    return absl::InvalidArgumentError(
+        "its tensors must be 'inputs', 'labels' or 'targets', perhaps 'groups', and no others");
+  }
+  INNERLOOP_RETURN_IF_ERROR(ReadInputs(*inputs));
+  const auto fits = [&](const SafeTensor& tensor, ElementType type, size_t dimensions) {
+    return tensor.type == type && tensor.shape.size() == dimensions && tensor.shape[0] == examples;
+  };
+  for (const SafeTensor* const column : {label_column, group_column}) {
+    if (column != nullptr && !fits(*column, ElementType::kI64, 1)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", column->name, "' must be I64 [N], with as many examples as 'inputs'"));
     }
   }
-  class_begin.push_back(examples);
+  if (label_column != nullptr) {
+    INNERLOOP_ASSIGN_OR_RETURN(labels, Values<int64_t>(*label_column));
+  } else if (fits(*target_columns, ElementType::kF32, 2) && target_columns->shape[1] > 0) {
+    INNERLOOP_ASSIGN_OR_RETURN(targets, Values<float>(*target_columns));
+    content.target_size = target_columns->shape[1];
+  } else {
+    return absl::InvalidArgumentError(
+        "'targets' must be F32 [N,M], with as many examples as 'inputs'");
+  }
+  absl::Span<const int64_t> sorted_by = labels;
+  if (group_column != nullptr) {
+    INNERLOOP_ASSIGN_OR_RETURN(sorted_by, Values<int64_t>(*group_column));
+    grouped = true;
+  }
+  const auto values = inputs->bytes.size() / static_cast<uint64_t>(ElementSize(inputs->type));
+  INNERLOOP_RETURN_IF_ERROR(
+      CheckDataset(content, {.examples = examples,
+                             .labels = labels,
+                             .groups = grouped ? sorted_by : absl::Span<const int64_t>(),
+                             .target_values = targets.size(),
+                             .input_values = values}));
+  example_values = static_cast<int64_t>(values) / examples;
+  for (int64_t i = 0; i < examples; ++i) {
+    if (i == 0 || sorted_by[static_cast<size_t>(i)] != sorted_by[static_cast<size_t>(i - 1)]) {
+      begin.push_back(i);
+    }
+  }
+  begin.push_back(examples);
   return absl::OkStatus();
 }
 
@@ -126,11 +168,22 @@ v1::DataSetDescription Dataset::Describe() const {
   for (const auto& [name, lists] : content.splits) {
     description.add_splits(name);
   }
+  description.set_target_size(static_cast<uint32_t>(content.target_size));
   int64_t smallest = state.examples;
-  for (uint32_t c = 0; c < classes(); ++c) {
-    smallest = std::min(smallest, class_begin(c + 1) - class_begin(c));
+  for (size_t i = 1; i < state.begin.size(); ++i) {
+    smallest = std::min(smallest, state.begin[i] - state.begin[i - 1]);
   }
-  description.set_smallest_class(static_cast<uint64_t>(smallest));
+  if (grouped()) {
+    description.set_smallest_group(static_cast<uint64_t>(smallest));
+    std::vector<uint64_t> sizes(classes(), 0);
+    for (const int64_t label : state.labels) {
+      ++sizes[static_cast<size_t>(label)];
+    }
+    description.set_smallest_class(sizes.empty() ? 0
+                                                 : *std::min_element(sizes.begin(), sizes.end()));
+  } else {
+    description.set_smallest_class(static_cast<uint64_t>(smallest));
+  }
   return description;
 }
 
@@ -151,7 +204,15 @@ absl::Span<const float> Dataset::FeaturesAt(int64_t i) const {
 uint32_t Dataset::classes() const {
   return static_cast<uint32_t>(state_->content.class_names.size());
 }
-int64_t Dataset::class_begin(uint32_t c) const { return state_->class_begin[c]; }
+bool Dataset::grouped() const { return state_->grouped; }
+int64_t Dataset::group_begin(uint32_t g) const { return state_->begin[g]; }
+int64_t Dataset::class_begin(uint32_t c) const { return state_->begin[c]; }
+int64_t Dataset::target_size() const { return state_->content.target_size; }
+int64_t Dataset::LabelAt(int64_t i) const { return state_->labels[static_cast<size_t>(i)]; }
+absl::Span<const float> Dataset::TargetAt(int64_t i) const {
+  const int64_t size = target_size();
+  return state_->targets.subspan(static_cast<size_t>(i * size), static_cast<size_t>(size));
+}
 const std::vector<std::string>& Dataset::class_names() const { return state_->content.class_names; }
 const std::vector<uint32_t>& Dataset::class_groups() const { return state_->content.class_groups; }
 const std::vector<std::string>& Dataset::group_names() const { return state_->content.group_names; }

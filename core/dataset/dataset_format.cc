@@ -21,6 +21,7 @@ using Json = nlohmann::json;
 constexpr int64_t kMaxSide = 4096;
 constexpr int64_t kMaxChannels = 4;
 constexpr int64_t kMaxFeatures = int64_t{1} << 24;
+constexpr int64_t kMaxTargets = int64_t{1} << 16;
 
 template <typename... Parts>
 absl::Status Invalid(const Parts&... what) {
@@ -81,35 +82,108 @@ absl::Status CheckShape(const std::vector<int64_t>& shape) {
   return absl::OkStatus();
 }
 
-absl::Status CheckLabels(absl::Span<const int64_t> labels, size_t classes) {
+// What examples are sorted by: classes, or groups.
+absl::Status CheckSorted(absl::string_view what, absl::Span<const int64_t> values, size_t names) {
   int64_t last = -1;
-  for (const int64_t label : labels) {
-    if (label != last && label != last + 1) {
-      return Invalid("label ", label, " comes after ", last,
-                     "; examples are sorted by class, and no class is empty");
+  for (const int64_t value : values) {
+    if (value != last && value != last + 1) {
+      return Invalid(what, " ", value, " comes after ", last, "; examples are sorted by ", what,
+                     ", and none is empty");
     }
-    last = label;
+    last = value;
   }
-  if (static_cast<uint64_t>(last + 1) != classes) {
-    return Invalid("there are ", classes, " class names for labels 0 to ", last);
+  if (static_cast<uint64_t>(last + 1) != names) {
+    return Invalid("there are ", names, " names for ", what, " 0 to ", last);
   }
   return absl::OkStatus();
 }
 
-absl::Status CheckSplit(const std::string& name, const ClassLists& lists, size_t classes) {
+// Labels in any order.
+absl::Status CheckLabels(absl::Span<const int64_t> labels, size_t classes) {
+  std::vector<bool> used(classes, false);
+  for (const int64_t label : labels) {
+    if (label < 0 || static_cast<uint64_t>(label) >= classes) {
+      return Invalid("an example has label ", label, "; there are ", classes, " class names");
+    }
+    used[static_cast<size_t>(label)] = true;
+  }
+  const auto empty = std::find(used.begin(), used.end(), false);
+  if (empty != used.end()) {
+    return Invalid("no example has label ", empty - used.begin(), " of ", classes);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckSplit(const std::string& name, const ClassLists& lists, absl::string_view what,
+                        size_t count) {
   std::set<uint32_t> seen;
   for (const auto* part : {&lists.train, &lists.validation, &lists.test}) {
     for (const uint32_t index : *part) {
-      if (index >= classes || !seen.insert(index).second) {
-        return Invalid("the split '", name, "' has class ", index,
-                       index >= classes ? absl::StrCat("; there are ", classes) : " twice");
+      if (index >= count || !seen.insert(index).second) {
+        return Invalid("the split '", name, "' has ", what, " ", index,
+                       index >= count ? absl::StrCat("; there are ", count) : " twice");
       }
     }
     if (!std::is_sorted(part->begin(), part->end())) {
-      return Invalid("the split '", name, "' lists its classes in another order than rising");
+      return Invalid("the split '", name, "' does not list each part in rising order");
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckTargets(const DatasetContent& content, const ExampleColumns& columns) {
+  if (columns.labels.empty() == (content.target_size == 0)) {
+    return Invalid("examples have either labels or targets");
+  }
+  if (content.target_size < 0 || content.target_size > kMaxTargets ||
+      columns.target_values !=
+          static_cast<uint64_t>(columns.examples) * static_cast<uint64_t>(content.target_size)) {
+    return Invalid("there are ", columns.target_values, " target values for ", columns.examples,
+                   " examples of ", content.target_size, " targets; an example has up to ",
+                   kMaxTargets);
+  }
+  if (content.target_size > 0 && columns.groups.empty()) {
+    return Invalid("targets are for grouped data; these examples have no groups");
+  }
+  if (content.target_size > 0 && !content.class_names.empty()) {
+    return Invalid("examples with targets have no classes; there are ", content.class_names.size(),
+                   " class names");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckClassGroups(const DatasetContent& content) {
+  if (!content.class_groups.empty() && content.class_groups.size() != content.class_names.size()) {
+    return Invalid(content.class_groups.size(), " classes have groups; there are ",
+                   content.class_names.size(), " classes");
+  }
+  for (const uint32_t group : content.class_groups) {
+    if (group >= content.group_names.size()) {
+      return Invalid("a class belongs to group ", group, "; there are ",
+                     content.group_names.size());
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Classes and groups of the examples.
+absl::Status CheckColumns(const DatasetContent& content, const ExampleColumns& columns) {
+  const auto examples = static_cast<size_t>(columns.examples);
+  if ((!columns.labels.empty() && columns.labels.size() != examples) ||
+      (!columns.groups.empty() && columns.groups.size() != examples)) {
+    return Invalid("there are ", columns.labels.size(), " labels and ", columns.groups.size(),
+                   " groups for ", examples, " examples");
+  }
+  INNERLOOP_RETURN_IF_ERROR(CheckTargets(content, columns));
+  if (columns.groups.empty()) {
+    INNERLOOP_RETURN_IF_ERROR(CheckSorted("class", columns.labels, content.class_names.size()));
+    return CheckClassGroups(content);
+  }
+  if (!content.class_groups.empty()) {
+    return Invalid("both examples and classes have groups; one of them can");
+  }
+  INNERLOOP_RETURN_IF_ERROR(CheckSorted("group", columns.groups, content.group_names.size()));
+  return CheckLabels(columns.labels, content.class_names.size());
 }
 
 }  // namespace
@@ -170,36 +244,28 @@ absl::Status ReadDatasetMetadata(const std::map<std::string, std::string>& metad
   return absl::OkStatus();
 }
 
-absl::Status CheckDataset(const DatasetContent& content, absl::Span<const int64_t> labels,
-                          uint64_t input_values) {
+absl::Status CheckDataset(const DatasetContent& content, const ExampleColumns& columns) {
   if (!IsDatasetName(content.name)) {
     return Invalid("a data set cannot be called '", content.name,
                    "'; names have 1 to 100 characters of A-Z a-z 0-9 . _ -");
   }
   INNERLOOP_RETURN_IF_ERROR(CheckShape(content.example_shape));
-  uint64_t values = labels.size();
+  auto values = static_cast<uint64_t>(columns.examples);
   for (const int64_t dimension : content.example_shape) {
     values *= static_cast<uint64_t>(dimension);
   }
-  if (labels.empty() || values != input_values) {
-    return Invalid("there are ", input_values, " input values for ", labels.size(),
-                   " labels of shape [", absl::StrJoin(content.example_shape, ","), "]");
+  if (columns.examples < 1 || values != columns.input_values) {
+    return Invalid("there are ", columns.input_values, " input values for ", columns.examples,
+                   " examples of shape [", absl::StrJoin(content.example_shape, ","), "]");
   }
   INNERLOOP_RETURN_IF_ERROR(CheckNames("class", content.class_names));
   INNERLOOP_RETURN_IF_ERROR(CheckNames("group", content.group_names));
-  INNERLOOP_RETURN_IF_ERROR(CheckLabels(labels, content.class_names.size()));
-  if (!content.class_groups.empty() && content.class_groups.size() != content.class_names.size()) {
-    return Invalid(content.class_groups.size(), " classes have groups; there are ",
-                   content.class_names.size(), " classes");
-  }
-  for (const uint32_t group : content.class_groups) {
-    if (group >= content.group_names.size()) {
-      return Invalid("a class belongs to group ", group, "; there are ",
-                     content.group_names.size());
-    }
-  }
+  INNERLOOP_RETURN_IF_ERROR(CheckColumns(content, columns));
+  const bool grouped = !columns.groups.empty();
   for (const auto& [name, lists] : content.splits) {
-    INNERLOOP_RETURN_IF_ERROR(CheckSplit(name, lists, content.class_names.size()));
+    INNERLOOP_RETURN_IF_ERROR(
+        CheckSplit(name, lists, grouped ? "group" : "class",
+                   grouped ? content.group_names.size() : content.class_names.size()));
   }
   return absl::OkStatus();
 }

@@ -22,9 +22,17 @@ absl::StatusOr<std::map<std::string, std::string>> DatasetMetadata(const Dataset
 absl::Status ReadDatasetMetadata(const std::map<std::string, std::string>& metadata,
                                  DatasetContent& content);
 
-// Checks `content` with these labels (its own are not looked at) and this number of input values in
-// all. INVALID_ARGUMENT: one line.
-absl::Status CheckDataset(const DatasetContent& content, absl::Span<const int64_t> labels,
-                          uint64_t input_values);
+// What examples have, wherever it lies.
+struct ExampleColumns {
+  int64_t examples = 0;
+  absl::Span<const int64_t> labels;
+  absl::Span<const int64_t> groups;
+  // Numbers of values in all.
+  uint64_t target_values = 0;
+  uint64_t input_values = 0;
+};
+
+// Checks `content` with these columns (its own are not looked at). INVALID_ARGUMENT: one line.
+absl::Status CheckDataset(const DatasetContent& content, const ExampleColumns& columns);
 
 }  // namespace innerloop

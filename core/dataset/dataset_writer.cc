@@ -1,3 +1,6 @@
+#include <utility>
+#include <vector>
+
 #include "core/dataset/dataset.h"
 #include "core/dataset/dataset_format.h"
 #include "core/support/file_system.h"
@@ -19,25 +22,33 @@ absl::Status WriteDataset(const DatasetContent& content, const std::string& path
   if (images ? !content.features.empty() : !content.images.empty()) {
     return absl::InvalidArgumentError("a data set holds either images [H,W,C] or features [D]");
   }
-  INNERLOOP_RETURN_IF_ERROR(CheckDataset(content, content.labels,
-                                         images ? content.images.size() : content.features.size()));
+  // What the example count is told by is there in every data set.
+  const auto examples =
+      static_cast<int64_t>(content.groups.empty() ? content.labels.size() : content.groups.size());
+  INNERLOOP_RETURN_IF_ERROR(CheckDataset(
+      content, {.examples = examples,
+                .labels = content.labels,
+                .groups = content.groups,
+                .target_values = content.targets.size(),
+                .input_values = images ? content.images.size() : content.features.size()}));
 
-  const auto examples = static_cast<int64_t>(content.labels.size());
+  std::vector<SafeTensor> tensors;
+  if (!content.groups.empty()) {
+    tensors.push_back({"groups", ElementType::kI64, {examples}, Bytes(content.groups)});
+  }
+  if (content.target_size > 0) {
+    tensors.push_back(
+        {"targets", ElementType::kF32, {examples, content.target_size}, Bytes(content.targets)});
+  } else {
+    tensors.push_back({"labels", ElementType::kI64, {examples}, Bytes(content.labels)});
+  }
   std::vector<int64_t> shape = {examples};
   shape.insert(shape.end(), content.example_shape.begin(), content.example_shape.end());
+  tensors.push_back({"inputs", images ? ElementType::kU8 : ElementType::kF32, std::move(shape),
+                     images ? Bytes(content.images) : Bytes(content.features)});
   INNERLOOP_ASSIGN_OR_RETURN(auto metadata, DatasetMetadata(content));
   metadata["crc32c"] = "00000000";
-  INNERLOOP_ASSIGN_OR_RETURN(
-      SafeTensorsFile file,
-      BuildSafeTensors({{.name = "labels",
-                         .type = ElementType::kI64,
-                         .shape = {examples},
-                         .bytes = Bytes(content.labels)},
-                        {.name = "inputs",
-                         .type = images ? ElementType::kU8 : ElementType::kF32,
-                         .shape = shape,
-                         .bytes = images ? Bytes(content.images) : Bytes(content.features)}},
-                       metadata));
+  INNERLOOP_ASSIGN_OR_RETURN(SafeTensorsFile file, BuildSafeTensors(tensors, metadata));
   SealCrc32c(file);
   std::vector<absl::string_view> pieces = {file.header};
   pieces.insert(pieces.end(), file.pieces.begin(), file.pieces.end());

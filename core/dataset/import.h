@@ -47,4 +47,28 @@ struct IdxImportOptions {
 absl::StatusOr<DatasetContent> ImportIdx(const IdxImportOptions& options,
                                          const ImportProgress& progress);
 
+struct CsvImportOptions {
+  // Plain or gzip; the first line names the columns.
+  std::string file;
+  std::string name;
+  // Columns of numbers: names, or "FIRST-LAST" for a run of neighbours. None: all columns but the
+  // targets and the group.
+  std::vector<std::string> features;
+  // A column of classes; for regression one or more columns of numbers.
+  std::vector<std::string> targets;
+  bool regression = false;
+  // The column of each row's group; empty for none.
+  std::string group;
+  // Leave out rows with an empty cell in a column that is used, instead of refusing them. The
+  // preparation says how many there were.
+  bool skip_missing = false;
+};
+// Classes and groups are sorted by name; the rows of a class (with groups: of a group) keep the
+// file's order. INVALID_ARGUMENT, "FILE:LINE: ..." where there is a line: cells that are empty or
+// no numbers, columns that are unknown (with the nearest known one) or given twice, rows of another
+// length than the first line's, no rows at all, numbers that float32 does not hold, regression
+// without groups.
+absl::StatusOr<DatasetContent> ImportCsv(const CsvImportOptions& options,
+                                         const ImportProgress& progress);
+
 }  // namespace innerloop

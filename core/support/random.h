@@ -14,6 +14,8 @@ enum class RandomPurpose : uint32_t {
   kInitialisation = 2,  // key: tensor index
   kClassSplit = 3,
   kInnerBatches = 4,  // key: split, iteration, task
+  kCommonMap = 5,
+  kExampleData = 6,  // key: what, number
 };
 
 // The bijection Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC

@@ -33,6 +33,37 @@ DatasetContent Images() {
   return content;
 }
 
+// Classes in any order within groups.
+DatasetContent Grouped() {
+  DatasetContent content;
+  content.name = "grouped";
+  content.example_shape = {1};
+  content.features = {1, 2, 3, 4};
+  content.labels = {1, 0, 1, 1};
+  content.class_names = {"no", "yes"};
+  content.groups = {0, 0, 0, 1};
+  content.group_names = {"ann", "bob"};
+  return content;
+}
+
+DatasetContent GroupedTargets() {
+  DatasetContent content = Grouped();
+  content.labels.clear();
+  content.class_names.clear();
+  content.target_size = 2;
+  content.targets = {1, 2, 3, 4, 5, 6, 7, 8};
+  content.splits["s"] = {.train = {1}, .validation = {}, .test = {0}};
+  return content;
+}
+
+void ExpectRefused(const DatasetContent& content, const std::string& message) {
+  const TemporaryFolder folder;
+  const absl::Status status = WriteDataset(content, folder / "t");
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << message;
+  EXPECT_THAT(std::string(status.message()), HasSubstr(message));
+  EXPECT_FALSE(std::filesystem::exists(folder / "t"));
+}
+
 TEST(Dataset, RoundTripsImages) {
   const TemporaryFolder folder;
   const std::string path = folder / "tiny.safetensors";
@@ -122,12 +153,64 @@ TEST(Dataset, EveryDamageIsNamed) {
   EXPECT_TRUE(absl::IsNotFound(Dataset::Open(folder / "none").status()));
 }
 
-TEST(Dataset, ContentThatDoesNotFitTogetherIsNotWritten) {
+TEST(Dataset, RoundTripsGroupsWithClasses) {
   const TemporaryFolder folder;
+  ASSERT_TRUE(WriteDataset(Grouped(), folder / "g").ok());
+  const auto dataset = Dataset::Open(folder / "g").value();
+  ASSERT_TRUE(dataset->grouped());
+  EXPECT_EQ(dataset->group_begin(0), 0);
+  EXPECT_EQ(dataset->group_begin(1), 3);
+  EXPECT_EQ(dataset->group_begin(2), 4);
+  EXPECT_EQ(dataset->LabelAt(0), 1);
+  EXPECT_EQ(dataset->LabelAt(1), 0);
+  EXPECT_EQ(dataset->target_size(), 0);
+  const v1::DataSetDescription description = dataset->Describe();
+  EXPECT_EQ(description.groups(), 2U);
+  EXPECT_EQ(description.smallest_group(), 1U);
+  EXPECT_EQ(description.classes(), 2U);
+  EXPECT_EQ(description.smallest_class(), 1U);
+  EXPECT_EQ(description.target_size(), 0U);
+}
+
+TEST(Dataset, RoundTripsGroupsWithTargets) {
+  const TemporaryFolder folder;
+  ASSERT_TRUE(WriteDataset(GroupedTargets(), folder / "g").ok());
+  const auto dataset = Dataset::Open(folder / "g").value();
+  EXPECT_THAT(dataset->TargetAt(0), ElementsAre(1, 2));
+  EXPECT_THAT(dataset->TargetAt(3), ElementsAre(7, 8));
+  EXPECT_THAT(dataset->FeaturesAt(3), ElementsAre(4));
+  EXPECT_THAT(dataset->splits().at("s").test, ElementsAre(0));
+  const v1::DataSetDescription description = dataset->Describe();
+  EXPECT_EQ(description.classes(), 0U);
+  EXPECT_EQ(description.smallest_class(), 0U);
+  EXPECT_EQ(description.target_size(), 2U);
+  EXPECT_EQ(description.smallest_group(), 1U);
+}
+
+TEST(Dataset, SplitsOfGroupedDataDivideGroups) {
+  const TemporaryFolder folder;
+  ASSERT_TRUE(WriteDataset(GroupedTargets(), folder / "g").ok());
+  const auto dataset = Dataset::Open(folder / "g").value();
+  v1::ClassSplit split;
+  split.mutable_names()->add_train("bob");
+  split.mutable_names()->add_test("a*");
+  const ClassLists lists = ResolveSplit(*dataset, split).value();
+  EXPECT_THAT(lists.train, ElementsAre(1));
+  EXPECT_THAT(lists.test, ElementsAre(0));
+  split.mutable_names()->add_validation("bo");
+  EXPECT_EQ(ResolveSplit(*dataset, split).status().message(),
+            "tasks.grouped.split.names.validation: no group of 'grouped' is called 'bo'; the "
+            "nearest of its 2 is 'bob'");
+  split.mutable_counts()->set_train(3);
+  EXPECT_EQ(ResolveSplit(*dataset, split).status().message(),
+            "tasks.grouped.split.counts asks for 3 groups; 'grouped' has 2");
+}
+
+TEST(Dataset, ContentThatDoesNotFitTogetherIsNotWritten) {
   const std::pair<std::function<void(DatasetContent&)>, std::string> cases[] = {
       {[](auto& c) { c.name = "a/b"; }, "cannot be called 'a/b'"},
       {[](auto& c) { c.name = ""; }, "cannot be called ''"},
-      {[](auto& c) { c.images.pop_back(); }, "9 input values for 5 labels of shape [1,2,1]"},
+      {[](auto& c) { c.images.pop_back(); }, "9 input values for 5 examples of shape [1,2,1]"},
       {[](auto& c) {
          c.example_shape = {1, 2};
        },
@@ -140,16 +223,16 @@ TEST(Dataset, ContentThatDoesNotFitTogetherIsNotWritten) {
       {[](auto& c) {
          c.labels = {0, 0, 2, 1, 1};
        },
-       "label 2 comes after 0"},
+       "class 2 comes after 0"},
       {[](auto& c) {
          c.labels = {0, 0, 1, 2, 1};
        },
-       "label 1 comes after 2"},
+       "class 1 comes after 2"},
       {[](auto& c) {
          c.labels = {1, 1, 1, 2, 2};
        },
-       "label 1 comes after -1"},
-      {[](auto& c) { c.class_names.pop_back(); }, "2 class names for labels 0 to 2"},
+       "class 1 comes after -1"},
+      {[](auto& c) { c.class_names.pop_back(); }, "2 names for class 0 to 2"},
       {[](auto& c) { c.class_names[1] = "A/a"; }, "the class 'A/a' is there twice"},
       {[](auto& c) { c.class_names[1] = ""; }, "the name of a class has 0 bytes"},
       {[](auto& c) { c.class_names[1] = "\xFF"; }, "UTF-8"},
@@ -160,16 +243,67 @@ TEST(Dataset, ContentThatDoesNotFitTogetherIsNotWritten) {
       {[](auto& c) {
          c.splits["published"].train = {2, 0};
        },
-       "another order"},
+       "rising order"},
+      {[](auto& c) {
+         c.targets = {1, 2, 3, 4, 5};
+         c.target_size = 1;
+       },
+       "either labels or targets"},
+      {[](auto& c) {
+         c.targets = {1, 2, 3, 4, 5};
+       },
+       "5 target values for 5 examples of 0 targets"},
   };
   for (const auto& [change, message] : cases) {
     DatasetContent content = Images();
     change(content);
-    const absl::Status status = WriteDataset(content, folder / "t");
-    EXPECT_TRUE(absl::IsInvalidArgument(status)) << message;
-    EXPECT_THAT(std::string(status.message()), HasSubstr(message));
-    EXPECT_FALSE(std::filesystem::exists(folder / "t"));
+    ExpectRefused(content, message);
   }
+}
+
+TEST(Dataset, GroupedContentThatDoesNotFitTogetherIsNotWritten) {
+  const std::pair<std::function<void(DatasetContent&)>, std::string> cases[] = {
+      {[](auto& c) { c.groups.pop_back(); }, "4 input values for 3 examples of shape [1]"},
+      {[](auto& c) { c.features.pop_back(); }, "3 input values for 4 examples of shape [1]"},
+      {[](auto& c) {
+         c.groups = {0, 1, 0, 1};
+       },
+       "group 0 comes after 1"},
+      {[](auto& c) { c.group_names.pop_back(); }, "1 names for group 0 to 1"},
+      {[](auto& c) { c.labels.pop_back(); }, "3 labels and 4 groups for 4 examples"},
+      {[](auto& c) {
+         c.labels = {0, 0, 0, 0};
+       },
+       "no example has label 1 of 2"},
+      {[](auto& c) { c.labels[2] = 2; }, "an example has label 2; there are 2 class names"},
+      {[](auto& c) { c.labels[2] = -1; }, "an example has label -1"},
+      {[](auto& c) {
+         c.class_groups = {0, 1};
+       },
+       "both examples and classes have groups"},
+      {[](auto& c) { c.splits["s"].test = {2}; }, "'s' has group 2; there are 2"},
+      {[](auto& c) {
+         c.labels.clear();
+         c.target_size = 2;
+         c.targets = {1, 2, 3, 4};
+       },
+       "4 target values for 4 examples of 2 targets"},
+      {[](auto& c) {
+         c.labels.clear();
+         c.target_size = 1;
+         c.targets = {1, 2, 3, 4};
+       },
+       "examples with targets have no classes"},
+  };
+  for (const auto& [change, message] : cases) {
+    DatasetContent content = Grouped();
+    change(content);
+    ExpectRefused(content, message);
+  }
+  DatasetContent without_groups = GroupedTargets();
+  without_groups.groups.clear();
+  without_groups.group_names.clear();
+  ExpectRefused(without_groups, "0 examples");
 }
 
 // Files with a right checksum whose content is not a data set's.
@@ -180,11 +314,35 @@ TEST(Dataset, ForgedFilesAreRefused) {
   const std::string bytes = ReadFile(path);
   const std::string floats(40, '\0');
   const std::pair<std::function<void(SafeTensorsView&)>, std::string> cases[] = {
-      {[](auto& v) { v.tensors.pop_back(); }, "'labels' and 'inputs', and no others"},
+      {[](auto& v) { v.tensors.pop_back(); }, "its tensors must be"},
+      {[](auto& v) {
+         v.tensors.push_back({"weights", ElementType::kU8, {1}, "x"});
+       },
+       "'labels' or 'targets', perhaps 'groups', and no others"},
       {[](auto& v) {
          v.tensors.push_back({"targets", ElementType::kU8, {1}, "x"});
        },
-       "'labels' and 'inputs', and no others"},
+       "its tensors must be"},
+      {[](auto& v) {
+         v.tensors.push_back({"groups", ElementType::kU8, {5}, "xxxxx"});
+       },
+       "'groups' must be I64 [N]"},
+      {[&](auto& v) {
+         v.tensors.push_back({"groups", ElementType::kI64, {5}, floats});
+       },
+       "both examples and classes have groups"},
+      {[&](auto& v) {
+         v.tensors[0] = {"targets", ElementType::kF32, {5}, floats.substr(0, 20)};
+       },
+       "'targets' must be F32 [N,M]"},
+      {[&](auto& v) {
+         v.tensors[0] = {"targets", ElementType::kF32, {5, 0}, ""};
+       },
+       "'targets' must be F32 [N,M]"},
+      {[&](auto& v) {
+         v.tensors[0] = {"targets", ElementType::kF32, {5, 2}, floats};
+       },
+       "targets are for grouped data"},
       {[](auto& v) { v.tensors[1].shape = {10}; }, "'inputs' must be"},
       {[](auto& v) {
          v.tensors[1].shape = {10, 1, 1, 1};
@@ -202,8 +360,8 @@ TEST(Dataset, ForgedFilesAreRefused) {
          v.tensors[0] = {"labels", ElementType::kI64, {0}, ""};
          v.tensors[1] = {"inputs", ElementType::kU8, {0, 1, 2, 1}, ""};
        },
-       "0 input values for 0 labels"},
-      {[&](auto& v) { v.tensors[0].bytes = floats; }, "class names for labels 0 to 0"},
+       "0 input values for 0 examples"},
+      {[&](auto& v) { v.tensors[0].bytes = floats; }, "names for class 0 to 0"},
       {[](auto& v) { v.metadata.erase("splits"); }, "the metadata 'splits' is missing"},
       {[](auto& v) { v.metadata["splits"] = "[]"; }, "'splits' has another form"},
       {[](auto& v) { v.metadata["splits"] = R"({"a":1})"; }, "'splits' has another form"},

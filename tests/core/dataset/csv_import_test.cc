@@ -1,0 +1,177 @@
+#include <string>
+#include <utility>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "core/dataset/import.h"
+#include "tests/core/dataset/sources.h"
+#include "tests/core/support/temporary_folder.h"
+
+namespace innerloop {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr char kTable[] =
+    "who,a,b,c,mood\n"
+    "bob,1,2,3,good\n"
+    "ann,4,5,6,bad\n"
+    "bob,7,8,9,good\n"
+    "ann,-1.5,2e3,0.25,good\n";
+
+class CsvImportTest : public ::testing::Test {
+ protected:
+  absl::StatusOr<DatasetContent> Import(const std::string& text,
+                                        CsvImportOptions options = {}) const {
+    options.file = folder_ / "t.csv";
+    options.name = "t";
+    if (options.targets.empty()) {
+      options.targets = {"mood"};
+    }
+    WriteFile(options.file, text);
+    return ImportCsv(options, nullptr);
+  }
+  // Of the import of a text that is refused, without the file's name.
+  std::string ErrorOf(const std::string& text, const CsvImportOptions& options = {}) const {
+    const absl::Status status = Import(text, options).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
+    const std::string message(status.message());
+    EXPECT_THAT(message, StartsWith(folder_ / "t.csv")) << text;
+    return message.substr(std::min(message.size(), (folder_ / "t.csv").size()));
+  }
+
+  const TemporaryFolder folder_;
+};
+
+TEST_F(CsvImportTest, WithoutGroupsExamplesAreSortedByClass) {
+  const DatasetContent content = Import(kTable, {.features = {"a", "c"}}).value();
+  EXPECT_THAT(content.example_shape, ElementsAre(2));
+  EXPECT_THAT(content.class_names, ElementsAre("bad", "good"));
+  EXPECT_THAT(content.labels, ElementsAre(0, 1, 1, 1));
+  EXPECT_THAT(content.features, ElementsAre(4, 6, 1, 3, 7, 9, -1.5, 0.25));
+  EXPECT_TRUE(content.groups.empty());
+  EXPECT_TRUE(WriteDataset(content, folder_ / "t").ok());
+}
+
+TEST_F(CsvImportTest, WithGroupsExamplesAreSortedByGroupInTheFilesOrder) {
+  const DatasetContent content = Import(kTable, {.group = "who"}).value();
+  EXPECT_THAT(content.group_names, ElementsAre("ann", "bob"));
+  EXPECT_THAT(content.groups, ElementsAre(0, 0, 1, 1));
+  EXPECT_THAT(content.labels, ElementsAre(0, 1, 1, 1));
+  EXPECT_THAT(content.features, ElementsAre(4, 5, 6, -1.5, 2000, 0.25, 1, 2, 3, 7, 8, 9));
+  EXPECT_THAT(content.preparation, ElementsAre("format=csv", "target=mood", "group=who"));
+  EXPECT_TRUE(WriteDataset(content, folder_ / "t").ok());
+}
+
+TEST_F(CsvImportTest, SeveralColumnsOfNumbersAreATarget) {
+  const DatasetContent content =
+      Import(kTable, {.features = {"a"}, .targets = {"c", "b"}, .regression = true, .group = "who"})
+          .value();
+  EXPECT_EQ(content.target_size, 2);
+  EXPECT_THAT(content.targets, ElementsAre(6, 5, 0.25, 2000, 3, 2, 9, 8));
+  EXPECT_TRUE(content.labels.empty());
+  EXPECT_TRUE(WriteDataset(content, folder_ / "t").ok());
+}
+
+TEST_F(CsvImportTest, RunsOfColumnsGoByTheirPlaces) {
+  EXPECT_EQ(Import(kTable, {.features = {"a-c"}}).value().example_shape[0], 3);
+  EXPECT_EQ(Import("x-1,x-2,y,mood\n1,2,3,u\n", {.features = {"x-1-y"}}).value().features.size(),
+            3U);
+  EXPECT_THAT(Import("x-1,x-2,x,mood\n1,2,3,u\n", {.features = {"x-2"}}).value().features,
+              ElementsAre(2));
+}
+
+TEST_F(CsvImportTest, QuotesLineEndsAndMarksAreAsInRfc4180) {
+  const DatasetContent content =
+      Import("\xEF\xBB\xBF\"a\",mood\r\n\"1\",\"so, \"\"so\"\"\"\r\n\r\n2,\"two\nlines\"").value();
+  EXPECT_THAT(content.class_names, ElementsAre("so, \"so\"", "two\nlines"));
+  EXPECT_THAT(content.features, ElementsAre(1, 2));
+}
+
+TEST_F(CsvImportTest, CompressedFilesAreRead) {
+  EXPECT_EQ(Import(Gzip(kTable), {.group = "who"}).value().features.size(), 12U);
+}
+
+TEST_F(CsvImportTest, RowsThatSpanThePiecesOfAFileAreWhole) {
+  std::string text = "a,mood\n";
+  for (int i = 0; i < 300'000; ++i) {
+    absl::StrAppend(&text, i % 97, ",\"c", i % 3, "\"\n");
+  }
+  const DatasetContent content = Import(text).value();
+  ASSERT_EQ(content.labels.size(), 300'000U);
+  double sum = 0;
+  for (const float value : content.features) {
+    sum += value;
+  }
+  double expected = 0;
+  for (int i = 0; i < 300'000; ++i) {
+    expected += i % 97;
+  }
+  EXPECT_EQ(sum, expected);
+  EXPECT_THAT(content.class_names, ElementsAre("c0", "c1", "c2"));
+}
+
+TEST_F(CsvImportTest, CellsThatAreNoNumbersAreNamedWithTheirLine) {
+  EXPECT_EQ(ErrorOf("a,mood\n1,u\nabc,v\n"), ":3: column 'a' is 'abc'; a number is expected");
+  EXPECT_EQ(ErrorOf("a,mood\n\"1\n\",u\nnan,v\n"), ":4: column 'a' is 'nan'; a number is expected");
+  EXPECT_EQ(ErrorOf("a,mood\n1e39,u\n"), ":2: column 'a' is 1e39, which is beyond float32's range");
+  EXPECT_EQ(ErrorOf("g,a,y\nx,1,z\n", {.targets = {"y"}, .regression = true, .group = "g"}),
+            ":2: column 'y' is 'z'; a number is expected");
+}
+
+TEST_F(CsvImportTest, EmptyCellsAreRefusedOrTheirRowsLeftOut) {
+  constexpr char kGaps[] = "g,a,mood\nx,1,u\nx,,v\n,3,u\nx,4, \n";
+  EXPECT_EQ(ErrorOf(kGaps, {.group = "g"}),
+            ":3: column 'a' is empty; --skip-missing leaves such rows out");
+  const DatasetContent content = Import(kGaps, {.group = "g", .skip_missing = true}).value();
+  EXPECT_THAT(content.features, ElementsAre(1));
+  EXPECT_THAT(content.preparation, ::testing::Contains("skipped_rows=3"));
+  // A column that is not used may have gaps.
+  EXPECT_TRUE(Import("a,b,mood\n1,,u\n", {.features = {"a"}}).ok());
+  EXPECT_EQ(ErrorOf("a,mood\n,u\n", {.skip_missing = true}),
+            ":1: no rows follow the first line but such with empty cells");
+}
+
+TEST_F(CsvImportTest, ColumnsThatDoNotFitAreNamed) {
+  EXPECT_EQ(ErrorOf(kTable, {.targets = {"moot"}}),
+            ":1: no column is called 'moot'; the nearest of 5 is 'mood'");
+  EXPECT_EQ(ErrorOf(kTable, {.group = "whom"}),
+            ":1: no column is called 'whom'; the nearest of 5 is 'who'");
+  EXPECT_EQ(ErrorOf(kTable, {.features = {"c-a"}}),
+            ":1: the columns 'c-a' run backwards; write a-c");
+  EXPECT_THAT(ErrorOf(kTable, {.features = {"a", "mood"}}),
+              HasSubstr(":1: the column 'mood' is asked for twice"));
+  EXPECT_EQ(ErrorOf("a,a,mood\n1,2,u\n"), ":1: the column 'a' is there twice");
+  EXPECT_EQ(ErrorOf("1,2\n3,4\n"),
+            ":1: the first line holds numbers alone; it must name the columns");
+  EXPECT_EQ(ErrorOf("mood\nu\n"), ":1: no column is left for the features");
+}
+
+TEST_F(CsvImportTest, BrokenTablesAreRefused) {
+  EXPECT_EQ(ErrorOf(""), ":1: the file is empty; its first line must name the columns");
+  EXPECT_EQ(ErrorOf("a,mood\n"), ":1: no rows follow the first line");
+  EXPECT_EQ(ErrorOf("a,mood\n1,u\n2\n"), ":3: the row has 1 cells; the first line has 2");
+  EXPECT_EQ(ErrorOf("a,mood\n1,u,3\n"), ":2: the row has 3 cells; the first line has 2");
+  EXPECT_EQ(ErrorOf("a,mood\n1,\"u\n2,v\n"),
+            ":2: the cell that begins here with a quote has none at its end");
+  EXPECT_THAT(ErrorOf("a,mood\n1,u\"v\n"), HasSubstr(":2: a cell has a quote inside"));
+  EXPECT_EQ(ErrorOf("a,mood\n1,\"u\"v\n"), ":2: a quoted cell goes on after its closing quote");
+}
+
+TEST_F(CsvImportTest, OptionsThatDoNotFitAreRefused) {
+  EXPECT_THAT(std::string(Import(kTable, {.targets = {"a", "b"}}).status().message()),
+              HasSubstr("2 targets are given; classes stand in one column"));
+  EXPECT_THAT(
+      std::string(Import(kTable, {.targets = {"a"}, .regression = true}).status().message()),
+      HasSubstr("regression needs --group"));
+  const CsvImportOptions missing{.file = folder_ / "none.csv", .name = "t", .targets = {"a"}};
+  EXPECT_THAT(std::string(ImportCsv(missing, nullptr).status().message()),
+              HasSubstr("there is no file"));
+}
+
+}  // namespace
+}  // namespace innerloop
