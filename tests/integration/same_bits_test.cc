@@ -1,5 +1,8 @@
 // The same parameters for any number of workers and slots, and whatever dies on the way.
+#include <poll.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <string>
 #include <vector>
@@ -14,6 +17,30 @@ namespace innerloop::integration {
 namespace {
 
 using ::testing::HasSubstr;
+
+// Waits, when it is destroyed, until processes that are no children of this one have ended.
+class EndOf {
+ public:
+  explicit EndOf(const std::vector<pid_t>& processes) {
+    EXPECT_FALSE(processes.empty());
+    for (const pid_t process : processes) {
+      handles_.push_back(static_cast<int>(syscall(SYS_pidfd_open, process, 0)));
+      EXPECT_GE(handles_.back(), 0);
+    }
+  }
+  ~EndOf() {
+    for (const int handle : handles_) {
+      pollfd ended = {handle, POLLIN, 0};
+      poll(&ended, 1, /*timeout=*/-1);
+      close(handle);
+    }
+  }
+  EndOf(const EndOf&) = delete;
+  EndOf& operator=(const EndOf&) = delete;
+
+ private:
+  std::vector<int> handles_;
+};
 
 // 200 iterations without evaluations, in shards small enough for three workers.
 std::vector<std::string> Short(std::vector<std::string> more) {
@@ -85,9 +112,9 @@ class SameBitsOmniglot : public ::testing::Test {
     if (omniglot.empty()) {
       GTEST_SKIP() << why;
     }
-    settings_ =
-        Short({"--data", "omniglot=" + omniglot, "--set", "model.conv4.filters=8", "--set",
-               "meta_batch=12", "--set", "tasks_per_shard=4", "--set", "checkpoint.every=10"});
+    settings_ = Short({"--data", "omniglot=" + omniglot, "--set", "model.conv4.filters=8", "--set",
+                       "meta_batch=12", "--set", "tasks_per_shard=4", "--set", "tasks_per_chunk=4",
+                       "--set", "checkpoint.every=10"});
     static const std::string once = Sha256(1, 1);
     undisturbed_ = once;
   }
@@ -133,8 +160,10 @@ TEST(SameBits, WhenTheWholeRunIsKilledAndStartedAgain) {
     Process run("innerloop",
                 PlainTrainArguments("sinusoid_maml", folder, Long({"--workers", "2"})));
     ASSERT_NE(run.AwaitLine("meta-loss"), "");
+    // They go with it, a moment later.
+    const EndOf coordinator(run.Children("innerloop-coordinator"));
+    const EndOf workers(run.Children("innerloop-worker"));
     run.Signal(SIGKILL);
-    // Its children hold standard error too: the end of it is the end of all of them.
     EXPECT_EQ(run.Wait().exit_code, -1);
   }
   EXPECT_FALSE(AnyProcessMentions(folder));
