@@ -19,6 +19,7 @@
 #include "client/commands/evaluate.h"
 #include "client/commands/jobs.h"
 #include "client/commands/train.h"
+#include "core/rpc/listen_address.h"
 #include "core/support/version.h"
 
 namespace innerloop::client {
@@ -39,8 +40,11 @@ struct Arguments {
   uint64_t from_iteration = 0;
   std::string out{};
   bool classes = false;
+  bool force = false;
   ImageImportOptions images{};
   IdxImportOptions idx{};
+  CsvImportOptions csv{};
+  uint64_t example_seed = 1;
 };
 
 // A subcommand that runs `command`.
@@ -81,10 +85,19 @@ void AddTrain(CLI::App& root, Arguments& arguments) {
           "evaluation and checkpoint. The same again with its --state-dir goes on.",
           [&arguments] { return Train(arguments.train, arguments.session); });
   AddJobFlags(*app, options.job, options.set, options.data);
+  app->add_option("--allow-model", options.allow_models,
+                  "Let the job run the TorchScript model of this hash, which is its author's code")
+      ->type_name("SHA256")
+      ->allow_extra_args(false);
   app->add_option("--workers", options.workers, "Worker processes [one for each core]")
       ->check(CLI::Range(1, 1024));
   app->add_option("--slots", options.slots, "Compute threads of each worker [1]")
       ->check(CLI::Range(1, 1024));
+  app->add_option(
+         "--seeds", options.seeds,
+         "The job once for each seed, e.g. 1..5 or 1,4,7; then mean and standard deviation "
+         "over them")
+      ->type_name("SEEDS");
   app->add_option("--state-dir", options.state_dir,
                   "Where checkpoints, history and logs are kept [innerloop-runs/JOB-DATE-TIME]");
   app->add_option("--metrics-listen", options.metrics_listen,
@@ -97,20 +110,28 @@ void AddEvaluate(CLI::App& root, Arguments& arguments) {
   v1::EvaluationProtocol& protocol = options.protocol;
   CLI::App* app = Add(root, arguments, "evaluate",
                       "Error or accuracy after each inner step, with 95 % intervals. What is not "
-                      "given is as in the job's final evaluation.",
+                      "given is as in the job's final evaluation. Several values of --ways, "
+                      "--shots and --transductive make a protocol of each combination.",
                       [&arguments] { return Evaluate(arguments.evaluate, arguments.session); });
   app->add_option("CHECKPOINT", options.target,
                   "JOB, JOB@ITERATION or JOB@best on the coordinator, or a checkpoint file")
       ->required();
+  // Several values, joined by commas or by repeating the flag.
+  const auto add_list = [app](const std::string& flag, std::vector<uint32_t>& values,
+                              const std::string& text, uint32_t least) {
+    app->add_option(flag, values, text)
+        ->delimiter(',')
+        ->allow_extra_args(false)
+        ->check(CLI::Range(least, uint32_t{10'000'000}))
+        ->type_name("N,...");
+  };
+  add_list("--ways", options.ways, "Classes per episode", 2);
+  add_list("--shots", options.shots, "Support examples per class", 1);
   const auto add_number = [app](const std::string& flag, auto set, const std::string& text,
                                 uint32_t least) {
     app->add_option_function<uint32_t>(flag, set, text)
         ->check(CLI::Range(least, uint32_t{10'000'000}));
   };
-  add_number(
-      "--ways", [&](uint32_t n) { protocol.set_ways(n); }, "Classes per episode", 2);
-  add_number(
-      "--shots", [&](uint32_t n) { protocol.set_shots(n); }, "Support examples per class", 1);
   add_number(
       "--queries", [&](uint32_t n) { protocol.set_queries(n); }, "Query examples per class", 1);
   add_number(
@@ -131,20 +152,34 @@ void AddEvaluate(CLI::App& root, Arguments& arguments) {
          },
          "train, validation or test [test]")
       ->check(CLI::IsMember({"train", "validation", "test"}));
-  app->add_option_function<std::string>(
+  app->add_option_function<std::vector<std::string>>(
          "--transductive",
-         [&protocol](const std::string& name) {
-           protocol.set_transduction(name == "yes"  ? v1::TRANSDUCTION_ALL_QUERIES
-                                     : name == "no" ? v1::TRANSDUCTION_SUPPORT_STATISTICS
-                                                    : v1::TRANSDUCTION_SINGLE_QUERY);
+         [&options](const std::vector<std::string>& names) {
+           for (const std::string& name : names) {
+             if (name == "yes" || name == "both") {
+               options.transductions.push_back(v1::TRANSDUCTION_ALL_QUERIES);
+             }
+             if (name == "no" || name == "both") {
+               options.transductions.push_back(v1::TRANSDUCTION_SUPPORT_STATISTICS);
+             }
+             if (name == "single") {
+               options.transductions.push_back(v1::TRANSDUCTION_SINGLE_QUERY);
+             }
+           }
          },
-         "Batch norm over all queries (yes), the support set alone (no), or each query with the "
-         "support set (single) [yes]")
-      ->check(CLI::IsMember({"yes", "no", "single"}));
+         "Batch norm over all queries (yes), the support set alone (no), each query with the "
+         "support set (single), or yes and no (both)")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::IsMember({"yes", "no", "single", "both"}))
+      ->type_name("HOW,...");
   app->add_option_function<uint64_t>(
       "--seed", [&protocol](uint64_t seed) { protocol.set_seed(seed); }, "Seed of the episodes");
   app->add_option("--workers", options.workers, "For a file: worker processes [one for each core]")
       ->check(CLI::Range(1, 1024));
+  app->add_option("--model", options.model,
+                  "For a file: the TorchScript model that its job brought")
+      ->type_name("FILE");
   app->add_option("--data", options.data, "For a file: file of its data set")
       ->type_name("NAME=FILE")
       ->allow_extra_args(false);
@@ -163,8 +198,10 @@ void AddJobs(CLI::App& root, Arguments& arguments) {
   });
   watch->add_option("ID", arguments.target, "Job")->required();
   watch->add_option("--from", arguments.from_iteration, "First iteration to be told of [0]");
-  AddSimple(root, arguments, "cancel", "End a job; its last checkpoint stays", "ID", "Job",
-            CancelJob);
+  AddSimple(root, arguments, "cancel",
+            "End a job at once. Its checkpoints stay; iterations since the last one are lost: to "
+            "keep them, pause it first",
+            "ID", "Job", CancelJob);
   AddSimple(root, arguments, "pause", "Stop a job after its iteration, with a checkpoint", "ID",
             "Job", PauseJob);
   AddSimple(root, arguments, "resume", "Let a paused job go on", "ID", "Job", ResumeJob);
@@ -214,12 +251,48 @@ void AddImport(CLI::App& parent, Arguments& arguments) {
       ->required();
   idx->add_option("--name", arguments.idx.name, "Name of the data set [the file's]");
   idx->add_option("--out", arguments.out, "File to make")->required();
+
+  CsvImportOptions& table = arguments.csv;
+  CLI::App* csv = Add(
+      *app, arguments, "csv", "From a table whose first line names the columns, plain or gzip",
+      [&arguments] { return ImportCsvDataSet(arguments.csv, arguments.out, arguments.session); });
+  csv->add_option("FILE", table.file, "Comma-separated values")->required();
+  csv->add_option("--features", table.features,
+                  "Columns of numbers, and runs FIRST-LAST of them [all but target and group]")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("COLUMN,...");
+  csv->add_option("--target", table.targets, "Column of classes, or columns of numbers")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("COLUMN,...")
+      ->required();
+  csv->add_option("--group", table.group, "Column of groups: a task for each")->type_name("COLUMN");
+  csv->add_flag("--regression", table.regression, "The target is numbers, not classes");
+  csv->add_flag("--skip-missing", table.skip_missing,
+                "Leave out rows with an empty cell in these columns");
+  csv->add_option("--name", table.name, "Name of the data set [the file's]");
+  csv->add_option("--out", arguments.out, "File to make")->required();
+}
+
+void AddExampleData(CLI::App& parent, Arguments& arguments) {
+  CLI::App* app = parent.add_subcommand("example", "Make up a table to try grouped tasks on");
+  app->require_subcommand(1);
+  for (const ExampleData& example : ExampleDataSets()) {
+    CLI::App* made =
+        Add(*app, arguments, example.name, example.description, [&arguments, &example] {
+          return MakeExampleData(example, arguments.example_seed, arguments.out, arguments.session);
+        });
+    made->add_option("--seed", arguments.example_seed, "Seed of everything in it [1]");
+    made->add_option("--out", arguments.out, "CSV file to make")->required();
+  }
 }
 
 void AddDataSets(CLI::App& root, Arguments& arguments) {
   CLI::App* app = root.add_subcommand("dataset", "Data sets on the coordinator and in files");
   app->require_subcommand(1);
   AddImport(*app, arguments);
+  AddExampleData(*app, arguments);
   AddSimple(*app, arguments, "add", "Send a data set to the coordinator", "DATASET",
             "FILE, or NAME=FILE", AddDataSet);
   Add(*app, arguments, "list", "Data sets of the coordinator",
@@ -229,9 +302,13 @@ void AddDataSets(CLI::App& root, Arguments& arguments) {
   });
   show->add_option("DATASET", arguments.target, "File, or name or SHA-256 on the coordinator")
       ->required();
-  show->add_flag("--classes", arguments.classes, "List a file's classes");
-  AddSimple(*app, arguments, "remove", "Remove a data set from the coordinator", "DATASET",
-            "Name or SHA-256", RemoveDataSet);
+  show->add_flag("--classes", arguments.classes, "List a file's classes or groups");
+  CLI::App* remove = Add(
+      *app, arguments, "remove", "Remove a data set from the coordinator",
+      [&arguments] { return RemoveDataSet(arguments.target, arguments.force, arguments.session); });
+  remove->add_option("DATASET", arguments.target, "Name or SHA-256")->required();
+  remove->add_flag("--force", arguments.force,
+                   "Also when jobs that have ended need it to be evaluated or extended");
 }
 
 void AddCompletion(CLI::App& root, Arguments& arguments) {
@@ -255,6 +332,10 @@ void AddAll(CLI::App& root, Arguments& arguments) {
   root.add_option("--coordinator", arguments.session.client.coordinator,
                   "Address of the coordinator [127.0.0.1:7400]")
       ->envname("INNERLOOP_COORDINATOR")
+      ->check([](const std::string& address) {
+        const auto parsed = ParseHostPort(address);
+        return parsed.ok() ? "" : std::string(parsed.status().message());
+      })
       ->type_name("HOST:PORT");
   root.add_option_function<std::string>(
           "--format",
@@ -267,6 +348,17 @@ void AddAll(CLI::App& root, Arguments& arguments) {
   AddCheckpoints(root, arguments);
   AddDataSets(root, arguments);
   AddCompletion(root, arguments);
+}
+
+// "innerloop dataset add": the innermost command that the arguments name.
+std::string CommandPath(const CLI::App& root) {
+  std::string path = root.get_name();
+  const CLI::App* app = &root;
+  while (!app->get_subcommands().empty()) {
+    app = app->get_subcommands().front();
+    absl::StrAppend(&path, " ", app->get_name());
+  }
+  return path;
 }
 
 // Errors take one line each, so that logs and scripts can rely on it.
@@ -292,7 +384,7 @@ int RunClient(int argc, const char* const* argv, Surroundings& surroundings) {
     const std::string what = error.get_name() == "RequiredError" && !unknown.empty()
                                  ? absl::StrCat("'", unknown.front(), "' is not known here")
                                  : OneLine(error.what());
-    surroundings.err << "innerloop: " << what << " (see: innerloop --help)\n";
+    surroundings.err << "innerloop: " << what << " (see: " << CommandPath(root) << " --help)\n";
     return 2;
   }
   const absl::Status status = arguments.chosen();
@@ -300,7 +392,8 @@ int RunClient(int argc, const char* const* argv, Surroundings& surroundings) {
   if (!status.ok()) {
     surroundings.err << "innerloop: " << OneLine(status.message()) << "\n" << std::flush;
   }
-  return ExitCode(status);
+  // As shells have it for a program that ended by Ctrl-C.
+  return absl::IsCancelled(session.cancellation.status()) && !status.ok() ? 130 : ExitCode(status);
 }
 
 }  // namespace innerloop::client

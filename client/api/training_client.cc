@@ -173,6 +173,12 @@ absl::StatusOr<v1::BeginUploadResponse> TrainingClient::BeginDataSetUpload(
               options_.call_deadline);
 }
 
+absl::StatusOr<v1::BeginUploadResponse> TrainingClient::BeginModelUpload(
+    const v1::StoredFile& file) {
+  return Call(&v1::Training::Stub::BeginModelUpload, file, Repeat::kWhileAway,
+              options_.call_deadline);
+}
+
 absl::StatusOr<std::vector<v1::DataSetDescription>> TrainingClient::ListDataSets() {
   INNERLOOP_ASSIGN_OR_RETURN(const v1::ListDataSetsResponse response,
                              Call(&v1::Training::Stub::ListDataSets, v1::ListDataSetsRequest(),

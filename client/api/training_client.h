@@ -74,6 +74,8 @@ class TrainingClient {
   absl::StatusOr<v1::DataSetDescription> UploadDataSet(const std::string& name,
                                                        const std::string& path,
                                                        const TransferProgress& progress);
+  // The same for the file of a user's own model, which nothing here looks into.
+  absl::Status UploadModel(const std::string& path, const TransferProgress& progress);
   // "JOB", "JOB@ITERATION" or "JOB@best" into the file `path`, which appears when it is whole and
   // verified. An empty path: the coordinator's file name in the working folder. Returns the path.
   absl::StatusOr<std::string> DownloadCheckpoint(const std::string& checkpoint, std::string path,
@@ -100,6 +102,12 @@ class TrainingClient {
   absl::Status Convert(const grpc::Status& status) const;
   absl::StatusOr<v1::BeginUploadResponse> BeginDataSetUpload(
       const v1::BeginDataSetUploadRequest& file);
+  absl::StatusOr<v1::BeginUploadResponse> BeginModelUpload(const v1::StoredFile& file);
+  // Sends a file in as many attempts as it takes: `begin` asks where to go on, `send` sends the
+  // rest.
+  absl::Status Upload(const std::string& path, uint64_t bytes,
+                      const std::function<absl::StatusOr<v1::BeginUploadResponse>()>& begin,
+                      const std::function<absl::Status(uint64_t offset)>& send);
   // The part of an upload from `offset` on.
   absl::StatusOr<v1::DataSetDescription> SendDataSet(const v1::BeginDataSetUploadRequest& file,
                                                      absl::string_view bytes, uint64_t offset,

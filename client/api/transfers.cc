@@ -16,6 +16,7 @@
 #include "client/api/training_client.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/dataset/dataset.h"
+#include "core/support/checksum.h"
 #include "core/support/mapped_file.h"
 #include "core/support/status_macros.h"
 
@@ -61,6 +62,11 @@ void SendChunks(Stream& stream, Request first, absl::string_view bytes, uint64_t
   stream.WritesDone();
 }
 
+// The end of a broken stream was still being taken in when this one began: ask again.
+absl::Status AskAgain(const absl::Status& status) {
+  return absl::IsOutOfRange(status) ? absl::UnavailableError(status.message()) : status;
+}
+
 }  // namespace
 
 absl::StatusOr<v1::DataSetDescription> TrainingClient::SendDataSet(
@@ -73,12 +79,7 @@ absl::StatusOr<v1::DataSetDescription> TrainingClient::SendDataSet(
   v1::UploadDataSetRequest first;
   *first.mutable_file() = file;
   SendChunks(*stream, std::move(first), bytes, offset, progress);
-  absl::Status status = Convert(stream->Finish());
-  if (absl::IsOutOfRange(status)) {
-    // The end of a broken stream was still being taken in when this one began; ask again.
-    status = absl::UnavailableError(status.message());
-  }
-  INNERLOOP_RETURN_IF_ERROR(status);
+  INNERLOOP_RETURN_IF_ERROR(AskAgain(Convert(stream->Finish())));
   return description;
 }
 
@@ -93,27 +94,60 @@ absl::StatusOr<v1::DataSetDescription> TrainingClient::UploadDataSet(
   file.set_sha256(described.sha256());
   file.set_bytes(mapped.bytes().size());
 
+  const absl::Status sent = Upload(
+      path, file.bytes(), [&] { return BeginDataSetUpload(file); },
+      [&](uint64_t offset) {
+        return SendDataSet(file, mapped.bytes(), offset, progress).status();
+      });
+  INNERLOOP_RETURN_IF_ERROR(sent);
+  return described;
+}
+
+absl::Status TrainingClient::UploadModel(const std::string& path,
+                                         const TransferProgress& progress) {
+  INNERLOOP_ASSIGN_OR_RETURN(const MappedFile mapped, MappedFile::Open(path));
+  v1::StoredFile file;
+  file.set_sha256(Sha256::Hex(mapped.bytes()));
+  file.set_bytes(mapped.bytes().size());
+  return Upload(
+      path, file.bytes(), [&] { return BeginModelUpload(file); },
+      [&](uint64_t offset) {
+        grpc::ClientContext context;
+        const Cancellation::Scope scope(cancellation_, context);
+        v1::StoredFile stored;
+        const auto stream = stub_->UploadModel(&context, &stored);
+        v1::UploadModelRequest first;
+        *first.mutable_file() = file;
+        SendChunks(*stream, std::move(first), mapped.bytes(), offset, progress);
+        return AskAgain(Convert(stream->Finish()));
+      });
+}
+
+absl::Status TrainingClient::Upload(
+    const std::string& path, uint64_t bytes,
+    const std::function<absl::StatusOr<v1::BeginUploadResponse>()>& begin,
+    const std::function<absl::Status(uint64_t offset)>& send) {
   Retry retry(options_.stream_patience, *options_.clock, cancellation_);
   uint64_t reached = 0;
   while (true) {
-    INNERLOOP_ASSIGN_OR_RETURN(const v1::BeginUploadResponse begun, BeginDataSetUpload(file));
+    INNERLOOP_ASSIGN_OR_RETURN(const v1::BeginUploadResponse begun, begin());
     if (begun.complete()) {
-      return described;
+      return absl::OkStatus();
     }
-    if (begun.offset() > mapped.bytes().size()) {
+    if (begun.offset() > bytes) {
       return absl::InternalError(absl::StrCat("the coordinator wants ", path, " from byte ",
-                                              begun.offset(), "; it has ", mapped.bytes().size()));
+                                              begun.offset(), "; it has ", bytes));
     }
     // What an attempt brought over counts as life; without it patience runs out.
     if (begun.offset() > reached) {
       reached = begun.offset();
       retry.Progress();
     }
-    auto sent = SendDataSet(file, mapped.bytes(), begun.offset(), progress);
+    const absl::Status sent = send(begun.offset());
     if (sent.ok()) {
       return sent;
     }
-    INNERLOOP_RETURN_IF_ERROR(retry.Again(sent.status()));
+    INNERLOOP_RETURN_IF_ERROR(retry.Again(sent));
   }
 }
 

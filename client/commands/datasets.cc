@@ -6,11 +6,13 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "client/commands/evaluate.h"
 #include "client/commands/job_file.h"
 #include "client/commands/watching.h"
 #include "client/render/numbers.h"
 #include "client/render/table.h"
+#include "core/support/file_system.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::client {
@@ -33,10 +35,28 @@ absl::Status Keep(const DatasetContent& content, const std::string& out, const S
   const v1::DataSetDescription made = data_set->Describe();
   Json json = DataSetJson(made);
   json["file"] = out;
-  session.Show(json,
-               absl::StrCat(out, ": ", Count(made.examples()), " examples, ", Count(made.classes()),
-                            " classes, ", Bytes(made.bytes()), ", sha256 ", made.sha256(), "\n"));
+  std::string text = absl::StrCat(out, ": ", Count(made.examples()), " examples, ");
+  absl::StrAppend(&text, made.target_size() > 0 ? Count(made.target_size()) : Count(made.classes()),
+                  made.target_size() > 0 ? " target values each, " : " classes, ");
+  if (made.smallest_group() > 0) {
+    absl::StrAppend(&text, Count(made.groups()), " groups, ");
+  }
+  for (const std::string& step : made.preparation()) {
+    if (absl::string_view rows = step; absl::ConsumePrefix(&rows, "skipped_rows=")) {
+      absl::StrAppend(&text, rows, " rows with empty cells left out, ");
+    }
+  }
+  session.Show(json, absl::StrCat(text, Bytes(made.bytes()), ", sha256 ", made.sha256(), "\n"));
   return absl::OkStatus();
+}
+
+std::string GroupsTable(const Dataset& data_set) {
+  Table table({{"GROUP"}, {"EXAMPLES", Table::Align::kRight}});
+  for (uint32_t g = 0; g < data_set.group_names().size(); ++g) {
+    table.Add({data_set.group_names()[g], Count(static_cast<uint64_t>(data_set.group_begin(g + 1) -
+                                                                      data_set.group_begin(g)))});
+  }
+  return table.Render();
 }
 
 std::string ClassesTable(const Dataset& data_set) {
@@ -72,6 +92,25 @@ absl::Status ImportIdxDataSet(IdxImportOptions options, const std::string& out, 
   INNERLOOP_ASSIGN_OR_RETURN(const DatasetContent content, ImportIdx(options, ImportLine(live)));
   live.Close();
   return Keep(content, out, session);
+}
+
+absl::Status ImportCsvDataSet(CsvImportOptions options, const std::string& out, Session& session) {
+  if (options.name.empty()) {
+    options.name = DefaultName(out);
+  }
+  LiveLine live(session.Live());
+  INNERLOOP_ASSIGN_OR_RETURN(const DatasetContent content, ImportCsv(options, ImportLine(live)));
+  live.Close();
+  return Keep(content, out, session);
+}
+
+absl::Status MakeExampleData(const ExampleData& example, uint64_t seed, const std::string& out,
+                             Session& session) {
+  const std::string text = example.make(seed);
+  INNERLOOP_RETURN_IF_ERROR(FileSystem::Real().Replace(out, {text}));
+  session.Show({{"file", out}, {"example", example.name}, {"seed", seed}},
+               absl::StrCat(out, ": ", example.description, " Made up, seed ", seed, "\n"));
+  return absl::OkStatus();
 }
 
 absl::Status AddDataSet(const std::string& data_set, Session& session) {
@@ -112,7 +151,9 @@ absl::Status ShowDataSet(const std::string& data_set, bool classes, Session& ses
     std::string text = DataSetText(opened->Describe());
     if (classes) {
       json["class_names"] = opened->class_names();
-      absl::StrAppend(&text, "\n", ClassesTable(*opened));
+      json["group_names"] = opened->group_names();
+      absl::StrAppend(&text, "\n",
+                      opened->grouped() ? GroupsTable(*opened) : ClassesTable(*opened));
     }
     session.Show(json, text);
     return absl::OkStatus();
@@ -137,8 +178,8 @@ absl::Status ShowDataSet(const std::string& data_set, bool classes, Session& ses
       "'; the coordinator has: ", names.empty() ? "none" : absl::StrJoin(names, ", ")));
 }
 
-absl::Status RemoveDataSet(const std::string& data_set, Session& session) {
-  INNERLOOP_RETURN_IF_ERROR(session.Client().DeleteDataSet(data_set));
+absl::Status RemoveDataSet(const std::string& data_set, bool force, Session& session) {
+  INNERLOOP_RETURN_IF_ERROR(session.Client().DeleteDataSet(data_set, force));
   session.Show({{"data_set", data_set}, {"removed", true}},
                absl::StrCat("data set ", data_set, " removed\n"));
   return absl::OkStatus();

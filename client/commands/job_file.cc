@@ -1,12 +1,14 @@
 #include "client/commands/job_file.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
-#include "core/dataset/dataset.h"
 #include "core/job/job_spec.h"
+#include "core/support/checksum.h"
 #include "core/support/file_system.h"
+#include "core/support/mapped_file.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::client {
@@ -26,7 +28,40 @@ std::string HowToMake(const std::string& name) {
                       ".safetensors");
 }
 
+// Fills in what is known of a model of the user's own, and where it lies from here.
+absl::Status DescribeModelFile(v1::JobSpec& spec, const std::string& folder) {
+  if (!spec.model().has_torchscript() || spec.model().torchscript().file().empty()) {
+    return absl::OkStatus();
+  }
+  v1::TorchScriptModel& model = *spec.mutable_model()->mutable_torchscript();
+  model.set_file((std::filesystem::path(folder) / model.file()).string());
+  const absl::StatusOr<MappedFile> file = MappedFile::Open(model.file());
+  if (!file.ok()) {
+    return {file.status().code(),
+            absl::StrCat("model.torchscript.file: ", file.status().message())};
+  }
+  model.set_sha256(Sha256::Hex(file->bytes()));
+  model.set_bytes(file->bytes().size());
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+absl::Status CheckModelAllowed(const v1::JobSpec& spec, const std::string& file,
+                               const std::vector<std::string>& allowed) {
+  if (!spec.model().has_torchscript()) {
+    return absl::OkStatus();
+  }
+  const std::string& sha256 = spec.model().torchscript().sha256();
+  if (std::find(allowed.begin(), allowed.end(), sha256) != allowed.end()) {
+    return absl::OkStatus();
+  }
+  return absl::PermissionDeniedError(
+      absl::StrCat("the job runs ", file,
+                   ", a TorchScript model: code that can read what you can read. If you trust its "
+                   "author, add --allow-model ",
+                   sha256));
+}
 
 absl::StatusOr<v1::JobSpec> LoadJob(const std::string& path,
                                     const std::vector<std::string>& assignments) {
@@ -38,6 +73,7 @@ absl::StatusOr<v1::JobSpec> LoadJob(const std::string& path,
   }
   const std::string folder = std::filesystem::path(path).parent_path().string();
   INNERLOOP_RETURN_IF_ERROR(LoadSplitFiles(spec, folder.empty() ? "." : folder));
+  INNERLOOP_RETURN_IF_ERROR(DescribeModelFile(spec, folder));
   return spec;
 }
 
@@ -50,6 +86,23 @@ absl::StatusOr<DataSetFile> ParseDataFlag(const std::string& flag) {
                      "omniglot=omniglot.safetensors"));
   }
   return DataSetFile{.name = flag.substr(0, at), .path = flag.substr(at + 1)};
+}
+
+absl::Status CheckDataFlags(const std::vector<std::string>& data_flags,
+                            const std::optional<std::string>& name) {
+  for (const std::string& flag : data_flags) {
+    INNERLOOP_ASSIGN_OR_RETURN(const DataSetFile file, ParseDataFlag(flag));
+    if (file.name != name) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--data ", flag, ": the job draws from ",
+                       name ? absl::StrCat("the data set '", *name, "'") : "no data set"));
+    }
+  }
+  if (data_flags.size() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat("--data is given ", data_flags.size(),
+                                                   " times for the data set '", *name, "'"));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<DataSetFile> FindDataSet(const std::string& name,
@@ -74,11 +127,12 @@ absl::StatusOr<DataSetFile> FindDataSet(const std::string& name,
                    "; to make it: ", HowToMake(name)));
 }
 
-absl::StatusOr<v1::DataSetDescription> DescribeDataSet(const DataSetFile& file) {
-  INNERLOOP_ASSIGN_OR_RETURN(const auto data_set, Dataset::Open(file.path));
-  v1::DataSetDescription description = data_set->Describe();
-  description.set_name(file.name);
-  return description;
+absl::StatusOr<OpenedDataSet> OpenDataSet(const DataSetFile& file) {
+  OpenedDataSet opened{.file = file};
+  INNERLOOP_ASSIGN_OR_RETURN(opened.examples, Dataset::Open(file.path));
+  opened.description = opened.examples->Describe();
+  opened.description.set_name(file.name);
+  return opened;
 }
 
 }  // namespace innerloop::client

@@ -7,7 +7,9 @@
 #include "client/commands/job_file.h"
 #include "client/commands/outcome.h"
 #include "client/commands/watching.h"
+#include "client/local/signal_watch.h"
 #include "client/render/progress.h"
+#include "core/job/check_data.h"
 #include "core/job/job_spec.h"
 #include "core/support/status_macros.h"
 
@@ -34,16 +36,12 @@ absl::StatusOr<std::optional<v1::DataSetDescription>> ProvideDataSet(const v1::J
                                                                      const SubmitOptions& options,
                                                                      TrainingClient& client,
                                                                      LiveLine& live) {
-  bool given = false;
   const std::optional<std::string> name = DataSetOf(spec);
-  for (const std::string& flag : options.data) {
-    INNERLOOP_ASSIGN_OR_RETURN(const DataSetFile file, ParseDataFlag(flag));
-    given = given || file.name == name;
-  }
+  INNERLOOP_RETURN_IF_ERROR(CheckDataFlags(options.data, name));
   if (!name) {
     return std::nullopt;
   }
-  if (!given) {
+  if (options.data.empty()) {
     INNERLOOP_ASSIGN_OR_RETURN(const std::vector<v1::DataSetDescription> known,
                                client.ListDataSets());
     for (const v1::DataSetDescription& data_set : known) {
@@ -54,16 +52,53 @@ absl::StatusOr<std::optional<v1::DataSetDescription>> ProvideDataSet(const v1::J
   }
   INNERLOOP_ASSIGN_OR_RETURN(const DataSetFile file, FindDataSet(*name, options.data));
   // Said before the upload, which may take long: whether the job fits the data set at all.
-  INNERLOOP_ASSIGN_OR_RETURN(const v1::DataSetDescription description, DescribeDataSet(file));
-  INNERLOOP_RETURN_IF_ERROR(ResolveJobSpec(spec, &description).status());
+  INNERLOOP_ASSIGN_OR_RETURN(const OpenedDataSet opened, OpenDataSet(file));
+  INNERLOOP_ASSIGN_OR_RETURN(const v1::JobSpec resolved, ResolveJobSpec(spec, &opened.description));
+  INNERLOOP_RETURN_IF_ERROR(CheckJobAgainstData(resolved, *opened.examples));
   INNERLOOP_RETURN_IF_ERROR(
       client.UploadDataSet(file.name, file.path, TransferLine(live, file.path)).status());
-  return description;
+  return opened.description;
+}
+
+// Ctrl-C ends the watch, not the job.
+auto Interrupter(Session& session) {
+  return [&session](int /*count*/) {
+    session.cancellation.Cancel(absl::CancelledError("interrupted; the job goes on"));
+  };
+}
+
+absl::Status Follow(const std::string& id, uint64_t from_iteration, Session& session) {
+  TrainingClient client = session.Client();
+  LiveLine live(session.Live());
+  Progress progress(live);
+  TrainingClient::Watcher watcher = WatchWith(progress, live);
+  if (session.json) {
+    watcher.on_events = [&session, spec = v1::JobSpec()](const v1::JobEvents& events) mutable {
+      if (events.has_job()) {
+        spec = events.job().spec();
+      }
+      for (const v1::IterationRecord& record : events.iterations()) {
+        session.out() << JsonLine({{"iteration", IterationJson(record)}});
+      }
+      for (const v1::Evaluation& evaluation : events.evaluations()) {
+        session.out() << JsonLine({{"evaluation", EvaluationJson(evaluation, spec)}});
+      }
+      session.out() << std::flush;
+    };
+  }
+  INNERLOOP_ASSIGN_OR_RETURN(const v1::Job job, client.Watch(id, from_iteration, watcher));
+  live.Close();
+  session.Show({{"job", JobJson(job)}}, ResultText(job));
+  return OutcomeOf(job);
 }
 
 }  // namespace
 
 absl::Status SubmitJob(const SubmitOptions& options, Session& session) {
+  std::optional<SignalWatch> signals;
+  if (options.watch) {
+    signals.emplace(Interrupter(session));
+  }
   INNERLOOP_ASSIGN_OR_RETURN(const v1::JobSpec spec, LoadJob(options.job, options.set));
   TrainingClient client = session.Client();
   v1::Job job;
@@ -73,12 +108,15 @@ absl::Status SubmitJob(const SubmitOptions& options, Session& session) {
                                ProvideDataSet(spec, options, client, live));
     INNERLOOP_ASSIGN_OR_RETURN(const v1::JobSpec resolved,
                                ResolveJobSpec(spec, data_set ? &*data_set : nullptr));
+    if (const std::string& model = spec.model().torchscript().file(); !model.empty()) {
+      INNERLOOP_RETURN_IF_ERROR(client.UploadModel(model, TransferLine(live, model)));
+    }
     INNERLOOP_ASSIGN_OR_RETURN(job, client.Submit(resolved));
   }
   if (!options.watch || !session.json) {
     ShowChange(job, session);
   }
-  return options.watch ? WatchJob(job.id(), 0, session) : absl::OkStatus();
+  return options.watch ? Follow(job.id(), 0, session) : absl::OkStatus();
 }
 
 absl::Status ListJobs(Session& session) {
@@ -97,25 +135,8 @@ absl::Status ShowJob(const std::string& id, Session& session) {
 }
 
 absl::Status WatchJob(const std::string& id, uint64_t from_iteration, Session& session) {
-  TrainingClient client = session.Client();
-  LiveLine live(session.Live());
-  Progress progress(live);
-  TrainingClient::Watcher watcher = WatchWith(progress, live);
-  if (session.json) {
-    watcher.on_events = [&](const v1::JobEvents& events) {
-      for (const v1::IterationRecord& record : events.iterations()) {
-        session.out() << JsonLine({{"iteration", IterationJson(record)}});
-      }
-      for (const v1::Evaluation& evaluation : events.evaluations()) {
-        session.out() << JsonLine({{"evaluation", EvaluationJson(evaluation)}});
-      }
-      session.out() << std::flush;
-    };
-  }
-  INNERLOOP_ASSIGN_OR_RETURN(const v1::Job job, client.Watch(id, from_iteration, watcher));
-  live.Close();
-  session.Show({{"job", JobJson(job)}}, ResultText(job));
-  return OutcomeOf(job);
+  const SignalWatch signals(Interrupter(session));
+  return Follow(id, from_iteration, session);
 }
 
 absl::Status CancelJob(const std::string& id, Session& session) {

@@ -31,7 +31,7 @@ absl::Status OutcomeOf(const v1::Job& job) {
              : absl::InternalError(why);
 }
 
-Json ResultJson(const v1::Job& job) {
+Json ResultJson(const v1::Job& job, const std::vector<v1::Evaluation>& periodic) {
   Json json;
   json["job"] = job.id();
   json["state"] = StateName(job.state());
@@ -39,16 +39,26 @@ Json ResultJson(const v1::Job& job) {
   json["seconds"] = job.training_seconds();
   json["iterations_per_second"] = MeanRate(job);
   json["checkpoint"] = job.has_last_checkpoint() ? Json(job.last_checkpoint().path()) : Json();
+  json["best_checkpoint"] = job.has_best_checkpoint() ? Json(job.best_checkpoint().path()) : Json();
   json["parameters_sha256"] =
       job.has_last_checkpoint() ? Json(job.last_checkpoint().parameters_sha256()) : Json();
-  json["evaluation"] = job.has_final() ? EvaluationJson(job.final()) : Json();
+  json["evaluation"] = job.has_final() ? EvaluationJson(job.final(), job.spec()) : Json();
+  json["periodic_evaluations"] = Json::array();
+  for (const v1::Evaluation& evaluation : periodic) {
+    json["periodic_evaluations"].push_back(EvaluationJson(evaluation, job.spec()));
+  }
+  json["published"] = Json::array();
+  for (const v1::PublishedResult& result : job.spec().published()) {
+    json["published"].push_back(PublishedJson(result));
+  }
+  json["warnings"] = std::vector<std::string>(job.warnings().begin(), job.warnings().end());
   return json;
 }
 
 std::string ResultText(const v1::Job& job) {
   std::string text;
   if (job.has_final()) {
-    text = absl::StrCat(EvaluationTable(job.final(), &job.spec()), "\n");
+    text = absl::StrCat(EvaluationTable(job.final(), job.spec()), "\n");
   }
   Fields fields;
   fields.Add("job", absl::StrCat(job.id(), " ", StateName(job.state())));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "client/render/views.h"
@@ -13,9 +14,9 @@ namespace innerloop::client {
 // INVALID_ARGUMENT.
 absl::Status OutcomeOf(const v1::Job& job);
 
-// {job, state, iterations, seconds, iterations_per_second, checkpoint, parameters_sha256,
-// evaluation}.
-Json ResultJson(const v1::Job& job);
+// {job, state, iterations, seconds, iterations_per_second, checkpoint, best_checkpoint,
+// parameters_sha256, evaluation, periodic_evaluations, published, warnings}.
+Json ResultJson(const v1::Job& job, const std::vector<v1::Evaluation>& periodic);
 // The same for people.
 std::string ResultText(const v1::Job& job);
 

@@ -149,8 +149,9 @@ void ChildProcess::Signal(int signal) {
   }
 }
 
-std::string LastLines(const std::string& path, int lines) {
+std::string LastLines(const std::string& path, int lines, std::streamoff from) {
   std::ifstream file(path);
+  file.seekg(from);
   std::deque<std::string> last;
   for (std::string line; std::getline(file, line);) {
     if (line.empty()) {

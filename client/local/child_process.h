@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <ios>
 #include <string>
 #include <vector>
 
@@ -47,7 +48,7 @@ class ChildProcess {
   int pending_signal_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
-// The last lines of a file, for messages; empty when it cannot be read.
-std::string LastLines(const std::string& path, int lines);
+// The last lines of a file from byte `from` on, for messages; empty when it cannot be read.
+std::string LastLines(const std::string& path, int lines, std::streamoff from = 0);
 
 }  // namespace innerloop::client

@@ -139,14 +139,18 @@ std::vector<std::string> LocalCluster::CoordinatorArguments() const {
 }
 
 std::vector<std::string> LocalCluster::WorkerArguments(int index) const {
-  return {absl::StrCat(options_.program_folder, "/innerloop-worker"),
-          "--coordinator",
-          address(),
-          "--slots",
-          absl::StrCat(options_.slots),
-          "--name",
-          absl::StrCat("worker-", index),
-          "--die-with-parent"};
+  std::vector<std::string> arguments = {absl::StrCat(options_.program_folder, "/innerloop-worker"),
+                                        "--coordinator",
+                                        address(),
+                                        "--slots",
+                                        absl::StrCat(options_.slots),
+                                        "--name",
+                                        absl::StrCat("worker-", index),
+                                        "--die-with-parent"};
+  for (const std::string& sha256 : options_.allow_models) {
+    arguments.insert(arguments.end(), {"--allow-model", sha256});
+  }
+  return arguments;
 }
 
 void LocalCluster::StartWorkers() {

@@ -25,6 +25,8 @@ struct LocalClusterOptions {
   int workers = 1;
   // Compute threads of each worker.
   int slots = 1;
+  // SHA-256 of users' models that the workers may run.
+  std::vector<std::string> allow_models;
   // How long a coordinator may take until it listens.
   absl::Duration start_patience = absl::Seconds(30);
   // What people should know, e.g. that a worker died and is started again. Called from any thread.

@@ -1,6 +1,8 @@
 #include "client/local/supervised_process.h"
 
 #include <csignal>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -47,6 +49,9 @@ void SupervisedProcess::Loop() {
       child_ = std::make_unique<ChildProcess>();
       child = child_.get();
     }
+    std::error_code error;
+    const uintmax_t size = std::filesystem::file_size(options_.log_path, error);
+    log_from_ = error ? 0 : static_cast<std::streamoff>(size);
     const absl::StatusOr<Ending> ending =
         child->Run(options_.arguments(), options_.log_path, events_.on_line);
     if (!AfterDeath(ending)) {
@@ -75,12 +80,13 @@ bool SupervisedProcess::AfterDeath(const absl::StatusOr<Ending>& ending) {
   const bool bad_input = !ending->signalled && ending->code == 2;
   const bool allowed = budget_.Allows(options_.clock->Monotonic());
   if (!ready || bad_input || !allowed) {
-    const std::string log = LastLines(options_.log_path, 3);
+    const std::string log = LastLines(options_.log_path, 3, log_from_);
     const std::string often = absl::StrCat(", more than ", options_.restarts, " times within ",
                                            absl::FormatDuration(options_.window));
-    const std::string why =
-        absl::StrCat(what, ready && !bad_input ? often : "",
-                     log.empty() ? "" : absl::StrCat(": ", log), " (log: ", options_.log_path, ")");
+    // Bad input is explained in the program's own words.
+    const std::string why = absl::StrCat(
+        what, ready && !bad_input ? often : "", log.empty() ? "" : absl::StrCat(": ", log),
+        bad_input ? "" : absl::StrCat(" (log: ", options_.log_path, ")"));
     events_.on_given_up(bad_input ? absl::InvalidArgumentError(why) : absl::InternalError(why));
     return false;
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <ios>
 #include <memory>
 #include <string>
 #include <thread>
@@ -67,6 +68,8 @@ class SupervisedProcess {
   std::unique_ptr<ChildProcess> child_ ABSL_GUARDED_BY(mu_);
   // The thread's own.
   RestartBudget budget_;
+  // Size of the log when the program was started last: earlier runs wrote what is before.
+  std::streamoff log_from_ = 0;
   // Last, so that it starts when the rest is there.
   std::thread thread_;
 };

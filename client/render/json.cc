@@ -3,6 +3,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "client/render/protocol.h"
 #include "client/render/views.h"
 
 namespace innerloop::client {
@@ -29,17 +30,6 @@ std::string TimeText(const google::protobuf::Timestamp& time) {
                                 absl::UTCTimeZone());
 }
 
-std::string TransductionName(v1::Transduction transduction) {
-  switch (transduction) {
-    case v1::TRANSDUCTION_SUPPORT_STATISTICS:
-      return "no";
-    case v1::TRANSDUCTION_SINGLE_QUERY:
-      return "single";
-    default:
-      return "yes";
-  }
-}
-
 Json SpecJson(const v1::JobSpec& spec) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
@@ -50,17 +40,10 @@ Json SpecJson(const v1::JobSpec& spec) {
   return Json::parse(text, nullptr, /*allow_exceptions=*/false);
 }
 
-Json EvaluationJson(const v1::Evaluation& evaluation) {
-  const v1::EvaluationProtocol& protocol = evaluation.protocol();
+Json EvaluationJson(const v1::Evaluation& evaluation, const v1::JobSpec& spec) {
   Json json;
   json["iteration"] = evaluation.iteration();
-  json["split"] = LowerSuffix(v1::Split_Name(protocol.split()), "SPLIT_");
-  json["ways"] = protocol.ways();
-  json["shots"] = protocol.shots();
-  json["queries"] = protocol.queries();
-  json["episodes"] = protocol.episodes();
-  json["transductive"] = TransductionName(protocol.transduction());
-  json["line_search"] = protocol.line_search();
+  AddProtocol(json, evaluation, spec);
   json["steps"] = Json::array();
   for (const v1::StepMeasure& measure : evaluation.steps()) {
     Json step;
@@ -72,6 +55,19 @@ Json EvaluationJson(const v1::Evaluation& evaluation) {
       step["accuracy_ci95"] = measure.accuracy_ci95();
     }
     json["steps"].push_back(std::move(step));
+  }
+  return json;
+}
+
+Json PublishedJson(const v1::PublishedResult& result) {
+  Json json;
+  json["source"] = result.source();
+  json["step"] = result.step();
+  if (result.has_loss()) {
+    json["loss"] = result.loss();
+  }
+  if (result.has_accuracy()) {
+    json["accuracy"] = result.accuracy();
   }
   return json;
 }
@@ -151,10 +147,10 @@ Json JobJson(const v1::Job& job) {
     json["best_checkpoint"] = CheckpointInfoJson(job.best_checkpoint());
   }
   if (job.has_last_periodic()) {
-    json["last_evaluation"] = EvaluationJson(job.last_periodic());
+    json["last_evaluation"] = EvaluationJson(job.last_periodic(), job.spec());
   }
   if (job.has_final()) {
-    json["evaluation"] = EvaluationJson(job.final());
+    json["evaluation"] = EvaluationJson(job.final(), job.spec());
   }
   json["spec"] = SpecJson(job.spec());
   return json;
@@ -203,6 +199,8 @@ Json DataSetJson(const v1::DataSetDescription& data_set) {
   json["classes"] = data_set.classes();
   json["groups"] = data_set.groups();
   json["smallest_class"] = data_set.smallest_class();
+  json["target_size"] = data_set.target_size();
+  json["smallest_group"] = data_set.smallest_group();
   json["preparation"] =
       std::vector<std::string>(data_set.preparation().begin(), data_set.preparation().end());
   json["splits"] = std::vector<std::string>(data_set.splits().begin(), data_set.splits().end());

@@ -46,6 +46,9 @@ std::string Rate(double per_second) {
 }
 
 std::string Span(absl::Duration duration) {
+  if (duration < absl::Seconds(10)) {
+    return absl::StrFormat("%.1f s", absl::ToDoubleSeconds(duration));
+  }
   const int64_t seconds = absl::ToInt64Seconds(duration);
   if (seconds < 60) {
     return absl::StrCat(seconds, " s");

@@ -19,7 +19,7 @@ std::string Percent(double fraction);
 std::string PercentInterval(double fraction, double half_width);
 // "1,053/s"; below ten with two digits behind the point.
 std::string Rate(double per_second);
-// "8 s", "3 min 20 s", "2 h 5 min".
+// "0.4 s", "12 s", "3 min 20 s", "2 h 5 min".
 std::string Span(absl::Duration duration);
 // "25.3 MB".
 std::string Bytes(uint64_t bytes);

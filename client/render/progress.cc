@@ -33,10 +33,19 @@ void Progress::OnEvents(const v1::JobEvents& events) {
   if (events.has_job()) {
     job_ = events.job();
     iteration_ = std::max(iteration_, job_.iteration());
+    for (const std::string& warning : job_.warnings()) {
+      if (warned_.insert(warning).second) {
+        line_.Print(absl::StrCat("warning: ", warning));
+      }
+    }
   }
   for (const v1::IterationRecord& record : events.iterations()) {
     iteration_ = std::max(iteration_, record.iteration() + 1);
-    seconds_ = record.seconds();
+    if (last_seconds_) {
+      ++told_;
+      seconds_ += record.seconds() - *last_seconds_;
+    }
+    last_seconds_ = record.seconds();
     recent_.push_back(record);
     if (recent_.size() > kRecent) {
       recent_.pop_front();
@@ -68,7 +77,7 @@ std::string Progress::Text() const {
     return absl::StrCat(text, ", waiting: ", job_.waiting_for());
   }
   const double rate = job_.iterations_per_second() > 0 ? job_.iterations_per_second()
-                      : seconds_ > 0                   ? static_cast<double>(iteration_) / seconds_
+                      : seconds_ > 0                   ? static_cast<double>(told_) / seconds_
                                                        : 0;
   if (job_.state() == v1::JOB_STATE_FINISHING || (total > 0 && iteration_ >= total)) {
     absl::StrAppend(&text, ", finishing: evaluation and checkpoint");

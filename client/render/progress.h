@@ -2,6 +2,8 @@
 #pragma once
 
 #include <deque>
+#include <optional>
+#include <set>
 #include <string>
 
 #include "client/render/live_line.h"
@@ -24,8 +26,11 @@ class Progress {
   LiveLine& line_;
   v1::Job job_;
   uint64_t iteration_ = 0;
-  // Seconds of training at iteration_.
+  // Iterations told, and the seconds of training that they took; without what was done before.
+  uint64_t told_ = 0;
   double seconds_ = 0;
+  std::optional<double> last_seconds_;
+  std::set<std::string> warned_;
   // Of the last iterations, for a mean that is neither jumpy nor stale.
   std::deque<v1::IterationRecord> recent_;
   std::string evaluation_;

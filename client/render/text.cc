@@ -5,8 +5,10 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "client/render/numbers.h"
+#include "client/render/protocol.h"
 #include "client/render/table.h"
 #include "client/render/views.h"
+#include "core/job/task_view.h"
 
 namespace innerloop::client {
 namespace {
@@ -34,20 +36,6 @@ std::string ShapeText(const google::protobuf::RepeatedField<int64_t>& shape) {
   return absl::StrJoin(shape, " x ");
 }
 
-// "98.70 % (Finn et al. 2017)"
-std::string PublishedText(const v1::JobSpec& spec, uint32_t step) {
-  std::vector<std::string> figures;
-  for (const v1::PublishedResult& result : spec.published()) {
-    if (result.step() == step) {
-      figures.push_back(
-          absl::StrCat(result.has_accuracy() ? absl::StrCat(Percent(result.accuracy()), " %") : "",
-                       result.has_accuracy() && result.has_loss() ? ", " : "",
-                       result.has_loss() ? Loss(result.loss()) : "", " (", result.source(), ")"));
-    }
-  }
-  return absl::StrJoin(figures, "; ");
-}
-
 void CutNames(google::protobuf::RepeatedPtrField<std::string>* names) {
   constexpr int kShown = 3;
   if (names->size() > kShown + 1) {
@@ -64,26 +52,21 @@ std::string MethodName(const v1::JobSpec& spec) {
                       Chosen(spec.model()));
 }
 
-std::string ProtocolText(const v1::EvaluationProtocol& protocol) {
-  const std::string split =
-      absl::AsciiStrToLower(absl::StripPrefix(v1::Split_Name(protocol.split()), "SPLIT_"));
-  std::string text = absl::StrCat(
-      split, ", ", protocol.ways() > 1 ? absl::StrCat(protocol.ways(), "-way ") : "",
-      protocol.shots(), "-shot, ", protocol.queries(),
-      protocol.queries() == 1 ? " query, " : " queries, ", Count(protocol.episodes()), " episodes");
-  if (protocol.ways() > 1) {
-    absl::StrAppend(&text, protocol.transduction() == v1::TRANSDUCTION_ALL_QUERIES
-                               ? ", transductive"
-                               : ", not transductive");
+std::string PublishedText(const v1::JobSpec& spec, uint32_t step) {
+  std::vector<std::string> figures;
+  for (const v1::PublishedResult& result : spec.published()) {
+    if (result.step() == step) {
+      figures.push_back(
+          absl::StrCat(result.has_accuracy() ? absl::StrCat(Percent(result.accuracy()), " %") : "",
+                       result.has_accuracy() && result.has_loss() ? ", " : "",
+                       result.has_loss() ? Loss(result.loss()) : "", " (", result.source(), ")"));
+    }
   }
-  if (protocol.line_search() > 0) {
-    absl::StrAppend(&text, ", backtracking line search");
-  }
-  return text;
+  return absl::StrJoin(figures, "; ");
 }
 
-std::string EvaluationTable(const v1::Evaluation& evaluation, const v1::JobSpec* spec) {
-  const bool published = spec != nullptr && spec->published_size() > 0;
+std::string EvaluationTable(const v1::Evaluation& evaluation, const v1::JobSpec& spec) {
+  const bool published = (evaluation.periodic() || evaluation.final()) && spec.published_size() > 0;
   const bool accuracies = evaluation.steps_size() > 0 && evaluation.steps(0).has_accuracy();
   std::vector<Table::Column> columns = {{"step", Align::kRight}};
   if (accuracies) {
@@ -101,12 +84,12 @@ std::string EvaluationTable(const v1::Evaluation& evaluation, const v1::JobSpec*
     }
     cells.push_back(LossInterval(measure.loss(), measure.loss_ci95()));
     if (published) {
-      cells.push_back(PublishedText(*spec, measure.step()));
+      cells.push_back(PublishedText(spec, measure.step()));
     }
     table.Add(std::move(cells));
   }
   return absl::StrCat("evaluation of iteration ", Count(evaluation.iteration()), ": ",
-                      ProtocolText(evaluation.protocol()), ", ± 95 % interval\n", table.Render());
+                      ProtocolText(evaluation, spec), ", ± 95 % interval\n", table.Render());
 }
 
 std::string JobsTable(const std::vector<v1::Job>& jobs) {
@@ -170,15 +153,15 @@ std::string JobText(const v1::Job& job) {
   if (job.has_final() || job.has_last_periodic()) {
     absl::StrAppend(
         &text, "\n",
-        EvaluationTable(job.has_final() ? job.final() : job.last_periodic(), &job.spec()));
+        EvaluationTable(job.has_final() ? job.final() : job.last_periodic(), job.spec()));
   }
   return text;
 }
 
 std::string SpecText(const v1::JobSpec& spec) {
   v1::JobSpec shown = spec;
-  if (shown.tasks().episodes().split().has_names()) {
-    auto* names = shown.mutable_tasks()->mutable_episodes()->mutable_split()->mutable_names();
+  if (UsesData(shown.tasks()) && DataUseOf(shown.tasks()).split->has_names()) {
+    auto* names = MutableSplitOf(*shown.mutable_tasks())->mutable_names();
     CutNames(names->mutable_train());
     CutNames(names->mutable_validation());
     CutNames(names->mutable_test());
@@ -252,9 +235,16 @@ std::string DataSetText(const v1::DataSetDescription& data_set) {
   fields.Add("name", data_set.name());
   fields.Add("examples", Count(data_set.examples()));
   fields.Add("shape", absl::StrCat(ShapeText(data_set.example_shape()), " ", data_set.dtype()));
-  fields.Add("classes", Count(data_set.classes()));
-  fields.Add("smallest class", Count(data_set.smallest_class()));
+  if (data_set.target_size() > 0) {
+    fields.Add("target values", Count(data_set.target_size()));
+  } else {
+    fields.Add("classes", Count(data_set.classes()));
+    fields.Add("smallest class", Count(data_set.smallest_class()));
+  }
   fields.Add("groups", Count(data_set.groups()));
+  if (data_set.smallest_group() > 0) {
+    fields.Add("smallest group", Count(data_set.smallest_group()));
+  }
   fields.Add("splits", absl::StrJoin(data_set.splits(), ", "));
   fields.Add("preparation", absl::StrJoin(data_set.preparation(), ", "));
   fields.Add("size", Bytes(data_set.bytes()));

@@ -24,13 +24,11 @@ std::string StateName(v1::JobState state);
 std::string MethodName(const v1::JobSpec& spec);
 // RFC 3339 in UTC; empty when not set.
 std::string TimeText(const google::protobuf::Timestamp& time);
-// "test, 5-way 1-shot, 1,000 episodes".
-std::string ProtocolText(const v1::EvaluationProtocol& protocol);
-// "yes", "no" or "single", as `evaluate --transductive` takes it.
-std::string TransductionName(v1::Transduction transduction);
 
-// {iteration, split, ways, shots, queries, episodes, transductive, steps: [...]}.
-Json EvaluationJson(const v1::Evaluation& evaluation);
+// {iteration, the protocol, steps: [...]}; the spec is of the job that was evaluated.
+Json EvaluationJson(const v1::Evaluation& evaluation, const v1::JobSpec& spec);
+// {source, step, loss, accuracy}, of the last two what there is.
+Json PublishedJson(const v1::PublishedResult& result);
 Json IterationJson(const v1::IterationRecord& record);
 Json JobJson(const v1::Job& job);
 Json SpecJson(const v1::JobSpec& spec);
@@ -39,9 +37,10 @@ Json CheckpointJson(const Checkpoint& checkpoint);
 Json DataSetJson(const v1::DataSetDescription& data_set);
 Json WorkerJson(const v1::WorkerInfo& worker);
 
-// With the published figures of the spec beside it, if one is given; they belong to the job's own
-// evaluation.
-std::string EvaluationTable(const v1::Evaluation& evaluation, const v1::JobSpec* spec = nullptr);
+// The spec's published figures after so many inner steps: "98.70 % (Finn et al. 2017)".
+std::string PublishedText(const v1::JobSpec& spec, uint32_t step);
+// With the published figures of the spec beside it if it is one of the job's own evaluations.
+std::string EvaluationTable(const v1::Evaluation& evaluation, const v1::JobSpec& spec);
 std::string JobsTable(const std::vector<v1::Job>& jobs);
 std::string JobText(const v1::Job& job);
 // The spec as textproto; long lists of class names are cut.

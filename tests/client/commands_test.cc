@@ -1,8 +1,13 @@
+#include <csignal>
+#include <thread>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "core/job/job_spec.h"
 #include "tests/client/fake_training.h"
 #include "tests/client/test_files.h"
 
@@ -57,21 +62,27 @@ TEST_P(BadUsageTest, IsOneLineAndCodeTwo) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, BadUsageTest,
-    ::testing::Values(BadUsage{{}, "subcommand"}, BadUsage{{"frobnicate"}, "frobnicate"},
-                      BadUsage{{"train"}, "JOB is required"},
-                      BadUsage{{"train", "job", "--workers", "0"}, "--workers"},
-                      BadUsage{{"train", "/nowhere/job.textproto"}, "/nowhere/job.textproto"},
-                      BadUsage{{"show"}, "ID is required"},
-                      BadUsage{{"list", "--format=xml"}, "--format"},
-                      BadUsage{{"list", "extra"}, "extra"},
-                      BadUsage{{"evaluate", "j1", "--ways", "1"}, "--ways"},
-                      BadUsage{{"evaluate", "j1", "--split", "tset"}, "--split"},
-                      BadUsage{{"evaluate", "j1", "--data", "nofile"}, "write NAME=FILE"},
-                      BadUsage{{"evaluate", "missing.safetensors"}, "missing.safetensors"},
-                      BadUsage{{"checkpoint"}, "subcommand"},
-                      BadUsage{{"checkpoint", "show", "missing"}, "missing"},
-                      BadUsage{{"dataset", "import", "images", "--out", "x"}, "SOURCE"},
-                      BadUsage{{"dataset", "show", "missing.safetensors"}, "missing.safetensors"}));
+    ::testing::Values(
+        BadUsage{{}, "subcommand"}, BadUsage{{"frobnicate"}, "frobnicate"},
+        BadUsage{{"train"}, "JOB is required"},
+        BadUsage{{"train", "job", "--workers", "0"}, "--workers"},
+        BadUsage{{"train", "/nowhere/job.textproto"}, "/nowhere/job.textproto"},
+        BadUsage{{"show"}, "ID is required"}, BadUsage{{"list", "--format=xml"}, "--format"},
+        BadUsage{{"list", "extra"}, "extra"}, BadUsage{{"evaluate", "j1", "--ways", "1"}, "--ways"},
+        BadUsage{{"evaluate", "j1", "--shots", "1,0"}, "--shots"},
+        BadUsage{{"evaluate", "j1", "--transductive", "yes,maybe"}, "--transductive"},
+        BadUsage{{"evaluate", "j1", "--split", "tset"}, "--split"},
+        BadUsage{{"evaluate", "j1", "--data", "nofile"}, "write NAME=FILE"},
+        BadUsage{{"list", "--coordinator", "here"}, "'here' is no address; HOST:PORT"},
+        BadUsage{{"dataset", "add", "--no"}, "(see: innerloop dataset add --help)"},
+        BadUsage{{"train", "job", "--metrics-listen", "foo"},
+                 "--metrics-listen: 'foo' is no address; HOST:PORT"},
+        BadUsage{{"train", "job", "--metrics-listen", "0.0.0.0:1"}, "127.0.0.1:PORT"},
+        BadUsage{{"evaluate", "missing.safetensors"}, "missing.safetensors"},
+        BadUsage{{"checkpoint"}, "subcommand"},
+        BadUsage{{"checkpoint", "show", "missing"}, "missing"},
+        BadUsage{{"dataset", "import", "images", "--out", "x"}, "SOURCE"},
+        BadUsage{{"dataset", "show", "missing.safetensors"}, "missing.safetensors"}));
 
 TEST(Usage, HelpAndVersionGoToTheOutput) {
   EXPECT_EQ(RunProgram({"--version"}).code, 0);
@@ -232,12 +243,30 @@ TEST_F(CommandsTest, WorkersAreListed) {
   EXPECT_EQ(json::parse(Run({"workers", "--format=json"}).out)[0]["busy_slots"], 1);
 }
 
+// Sinusoid tasks have no ways, episodes of five classes have five.
+v1::Job Measurable(const std::string& algorithm) {
+  v1::Job job;
+  job.set_id("j1");
+  v1::JobSpec spec = *ParseJobSpec(SinusoidJob(), "job");
+  v1::EpisodeTasks& tasks = *spec.mutable_tasks()->mutable_episodes();
+  tasks.set_dataset("digits");
+  tasks.set_ways(5);
+  tasks.set_shots(1);
+  tasks.mutable_split()->mutable_counts()->set_train(5);
+  if (algorithm == "metric") {
+    spec.mutable_algorithm()->mutable_prototypical_networks();
+  }
+  *job.mutable_spec() = *ResolveJobSpec(spec, nullptr);
+  return job;
+}
+
 TEST_F(CommandsTest, EvaluateSendsOnlyWhatWasGiven) {
   v1::Evaluation evaluation;
   evaluation.mutable_protocol()->set_ways(20);
   evaluation.add_steps()->set_loss(0.5);
   service_.SetEvaluation(evaluation);
   service_.AddWorker({});
+  service_.AddJob(Measurable("metric"));
   const Outcome outcome = Run({"evaluate", "j1@best", "--ways", "20", "--steps", "0", "--split",
                                "validation", "--transductive=no", "--format=json"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
@@ -252,7 +281,34 @@ TEST_F(CommandsTest, EvaluateSendsOnlyWhatWasGiven) {
   EXPECT_EQ(request.protocol().episodes(), 0);
 }
 
+TEST_F(CommandsTest, EvaluateMeasuresEachCombinationOfItsLists) {
+  v1::Evaluation evaluation;
+  evaluation.add_steps()->set_loss(0.5);
+  service_.SetEvaluation(evaluation);
+  service_.AddJob(Measurable("metric"));
+  const Outcome outcome = Run({"evaluate", "--shots", "1,5", "--ways", "5", "--ways", "20",
+                               "--transductive=both", "j1", "--format=json"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(json::parse(outcome.out).size(), 8);
+  std::vector<std::string> measured;
+  for (const v1::EvaluateRequest& request : service_.evaluated()) {
+    measured.push_back(absl::StrCat(request.protocol().ways(), "-", request.protocol().shots(), "-",
+                                    request.protocol().transduction()));
+  }
+  EXPECT_THAT(measured, ElementsAre("5-1-1", "5-1-2", "5-5-1", "5-5-2", "20-1-1", "20-1-2",
+                                    "20-5-1", "20-5-2"));
+}
+
+TEST_F(CommandsTest, EvaluateRefusesAProtocolBeforeTheFirstIsMeasured) {
+  service_.AddJob(Measurable("maml"));
+  const Outcome outcome = Run({"evaluate", "j1", "--ways", "5,20"});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_EQ(outcome.err, "innerloop: --ways is 20; the model has 5 outputs\n");
+  EXPECT_THAT(service_.evaluated(), IsEmpty());
+}
+
 TEST_F(CommandsTest, EvaluateSaysThatItWaitsForAWorker) {
+  service_.AddJob(Measurable("maml"));
   EXPECT_THAT(Run({"evaluate", "j1"}).err, StartsWith("no workers are connected"));
 }
 

@@ -160,13 +160,7 @@ TEST_F(FilesTest, AMissingDataSetSaysHowToMakeIt) {
 
 TEST_F(FilesTest, SubmitSendsTheDataSetThatTheCoordinatorLacks) {
   FakeTraining service;
-  const std::string job = folder_.Write("job.textproto", R"(
-    model { mlp { hidden: [8] } }
-    tasks { episodes { dataset: "digits" ways: 2 shots: 1 split { counts { train: 2 test: 2 } } } }
-    algorithm { maml { inner_steps: 1 } }
-    meta_batch: 4
-    iterations: 100
-  )");
+  const std::string job = folder_.Write("job.textproto", DigitsJob());
   ::unsetenv("INNERLOOP_DATA");
   const Outcome missing = RunProgram({"submit", job, "--coordinator", service.address()});
   EXPECT_EQ(missing.code, 2);
@@ -176,6 +170,53 @@ TEST_F(FilesTest, SubmitSendsTheDataSetThatTheCoordinatorLacks) {
   EXPECT_EQ(given.code, 0) << given.err;
   EXPECT_EQ(service.data_set(Sha256::Hex(ReadFile(digits_))), ReadFile(digits_));
   EXPECT_EQ(service.submitted().size(), 1);
+}
+
+TEST_F(FilesTest, ADataSetThatTheJobDoesNotDrawFromIsRefused) {
+  FakeTraining service;
+  const std::string digits = folder_.Write("digits.textproto", DigitsJob());
+  const std::string waves = folder_.Write("waves.textproto", SinusoidJob());
+  const auto run = [&](const std::vector<std::string>& arguments) {
+    std::vector<std::string> all = {"--coordinator", service.address()};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    return RunProgram(all);
+  };
+  for (const char* command : {"submit", "train"}) {
+    const Outcome misspelled = run({command, digits, "--data", "digit=" + digits_});
+    EXPECT_EQ(misspelled.code, 2);
+    EXPECT_THAT(misspelled.err, HasSubstr("--data digit=" + digits_ +
+                                          ": the job draws from the data set 'digits'"));
+    const Outcome unneeded = run({command, waves, "--data", "digits=" + digits_});
+    EXPECT_EQ(unneeded.code, 2);
+    EXPECT_THAT(unneeded.err, HasSubstr("the job draws from no data set"));
+    EXPECT_THAT(run({command, digits, "--data", "digits=a", "--data", "digits=b"}).err,
+                HasSubstr("--data is given 2 times for the data set 'digits'"));
+  }
+  const Outcome file = run({"evaluate", checkpoint_, "--data", "digits=" + digits_});
+  EXPECT_EQ(file.code, 2);
+  EXPECT_THAT(file.err, HasSubstr("the job draws from no data set"));
+  const Outcome job = run({"evaluate", "j1", "--data", "digits=" + digits_});
+  EXPECT_EQ(job.code, 2);
+  EXPECT_THAT(job.err, HasSubstr("--data is for checkpoint files; 'j1' is a job"));
+  EXPECT_TRUE(service.calls().empty());
+}
+
+TEST_F(FilesTest, AFileThatCannotBeMadeIsNamedAsItWasGiven) {
+  FakeTraining service;
+  v1::CheckpointInfo info;
+  info.set_job_id("j1");
+  service.AddCheckpoint(info, "");
+  const std::string out = folder_.path() + "/nowhere/out.safetensors";
+  const Outcome download = RunProgram(
+      {"checkpoint", "download", "j1", "--out", out, "--coordinator", service.address()});
+  EXPECT_THAT(download.err, HasSubstr("cannot create " + out + ": No such file"));
+  const std::string images = folder_.Write(
+      "images", std::string("\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x02", 16) + "abcdefgh");
+  const std::string labels =
+      folder_.Write("labels", std::string("\0\0\x08\x01\0\0\0\x02\0\x01", 10));
+  const Outcome import = RunProgram(
+      {"dataset", "import", "idx", "--images", images, "--labels", labels, "--out", out});
+  EXPECT_THAT(import.err, HasSubstr("cannot create '" + out + "': No such file"));
 }
 
 }  // namespace

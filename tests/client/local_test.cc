@@ -166,6 +166,13 @@ TEST_F(LocalTest, AProgramThatKeepsDyingIsGivenUpWithItsLastWords) {
               AllOf(HasSubstr("exited with code 1"), HasSubstr("out of paper"), HasSubstr(log_)));
 }
 
+TEST_F(LocalTest, WhatEarlierRunsWroteIsNotAmongTheLastWords) {
+  folder_.Write("log", "the disk was full last year\n");
+  const absl::Status why =
+      ReasonToGiveUp(Program("echo out of paper >&2; exit 2", log_), /*ready=*/true);
+  EXPECT_EQ(why.message(), "the worker 1 exited with code 2: out of paper");
+}
+
 TEST_F(LocalTest, ARefusedProgramIsNotStartedAgain) {
   const absl::Status why =
       ReasonToGiveUp(Program("echo the port is taken >&2; exit 2", log_), /*ready=*/true);

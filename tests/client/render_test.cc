@@ -9,6 +9,7 @@
 #include "client/render/live_line.h"
 #include "client/render/numbers.h"
 #include "client/render/progress.h"
+#include "client/render/protocol.h"
 #include "client/render/table.h"
 #include "client/render/views.h"
 
@@ -38,7 +39,8 @@ TEST(Numbers, AreReadable) {
   EXPECT_EQ(Percent(0.97531), "97.53");
   EXPECT_EQ(Rate(1053.4), "1,053/s");
   EXPECT_EQ(Rate(0.25), "0.25/s");
-  EXPECT_EQ(Span(absl::Seconds(8.9)), "8 s");
+  EXPECT_EQ(Span(absl::Seconds(0.44)), "0.4 s");
+  EXPECT_EQ(Span(absl::Seconds(12.9)), "12 s");
   EXPECT_EQ(Span(absl::Seconds(200)), "3 min 20 s");
   EXPECT_EQ(Span(absl::Minutes(125)), "2 h 5 min");
   EXPECT_EQ(Bytes(999), "999 B");
@@ -73,6 +75,7 @@ v1::Evaluation Accuracies() {
   protocol->set_shots(1);
   protocol->set_queries(1);
   protocol->set_episodes(1000);
+  protocol->set_inner_steps(1);
   protocol->set_transduction(v1::TRANSDUCTION_SINGLE_QUERY);
   for (uint32_t step = 0; step < 2; ++step) {
     auto* measure = evaluation.add_steps();
@@ -85,20 +88,33 @@ v1::Evaluation Accuracies() {
   return evaluation;
 }
 
+v1::JobSpec WithRotations(v1::EpisodeTasks::Rotations rotations) {
+  v1::JobSpec spec;
+  spec.mutable_tasks()->mutable_episodes()->set_rotations(rotations);
+  return spec;
+}
+
 TEST(EvaluationView, ShowsPercentInTablesAndFractionsInJson) {
-  EXPECT_EQ(EvaluationTable(Accuracies()),
-            "evaluation of iteration 1,500: test, 5-way 1-shot, 1 query, 1,000 episodes, not "
-            "transductive, ± 95 % interval\n"
+  const v1::JobSpec spec = WithRotations(v1::EpisodeTasks::ROTATIONS_AUGMENT);
+  EXPECT_EQ(EvaluationTable(Accuracies(), spec),
+            "evaluation of iteration 1,500: test, 5-way 1-shot, 1 query, 1,000 episodes, 1 inner "
+            "step, not transductive (each query alone), each class rotated, ± 95 % interval\n"
             "step   accuracy, %             loss\n"
             "   0  20.00 ± 0.41  1.5000 ± 0.0100\n"
             "   1  95.00 ± 0.41  0.5000 ± 0.0100\n");
-  const Json json = EvaluationJson(Accuracies());
+  const Json json = EvaluationJson(Accuracies(), spec);
   EXPECT_EQ(json["split"], "test");
   EXPECT_EQ(json["ways"], 5);
   EXPECT_EQ(json["shots"], 1);
   EXPECT_EQ(json["queries"], 1);
   EXPECT_EQ(json["episodes"], 1000);
+  EXPECT_EQ(json["inner_steps"], 1);
   EXPECT_EQ(json["transductive"], "single");
+  EXPECT_EQ(json["rotations"], "augment");
+  EXPECT_EQ(json["line_search"], 0);
+  EXPECT_EQ(json["protocol"],
+            "test, 5-way 1-shot, 1 query, 1,000 episodes, 1 inner step, not transductive (each "
+            "query alone), each class rotated");
   EXPECT_EQ(json["iteration"], 1500);
   EXPECT_DOUBLE_EQ(json["steps"][1]["accuracy"], 0.95);
   EXPECT_DOUBLE_EQ(json["steps"][1]["accuracy_ci95"], 0.0041);
@@ -107,8 +123,29 @@ TEST(EvaluationView, ShowsPercentInTablesAndFractionsInJson) {
 TEST(EvaluationView, LeavesAccuracyOutForRegression) {
   v1::Evaluation evaluation;
   evaluation.add_steps()->set_loss(0.35);
-  EXPECT_THAT(EvaluationTable(evaluation), Not(HasSubstr("accuracy")));
-  EXPECT_FALSE(EvaluationJson(evaluation)["steps"][0].contains("accuracy"));
+  const Json json = EvaluationJson(evaluation, {});
+  EXPECT_THAT(EvaluationTable(evaluation, {}), Not(HasSubstr("accuracy")));
+  EXPECT_FALSE(json["steps"][0].contains("accuracy"));
+  EXPECT_FALSE(json.contains("ways"));
+  EXPECT_FALSE(json.contains("transductive"));
+  EXPECT_FALSE(json.contains("rotations"));
+}
+
+TEST(EvaluationView, SaysOfEachProtocolWhatSetsItApart) {
+  const v1::JobSpec classes = WithRotations(v1::EpisodeTasks::ROTATIONS_CLASSES);
+  v1::Evaluation evaluation = Accuracies();
+  auto* protocol = evaluation.mutable_protocol();
+  protocol->set_transduction(v1::TRANSDUCTION_SUPPORT_STATISTICS);
+  protocol->set_line_search(6);
+  protocol->set_queries(15);
+  protocol->set_inner_steps(0);
+  EXPECT_EQ(ProtocolText(evaluation, classes),
+            "test, 5-way 1-shot, 15 queries, 1,000 episodes, 0 inner steps, not transductive "
+            "(support statistics), not rotated, backtracking line search");
+  protocol->set_split(v1::SPLIT_TRAIN);
+  protocol->set_transduction(v1::TRANSDUCTION_ALL_QUERIES);
+  EXPECT_THAT(ProtocolText(evaluation, classes),
+              HasSubstr(", transductive, rotations as classes, "));
 }
 
 TEST(EvaluationView, ShowsPublishedFiguresBesideTheirStep) {
@@ -117,7 +154,11 @@ TEST(EvaluationView, ShowsPublishedFiguresBesideTheirStep) {
   result->set_source("Finn et al. 2017");
   result->set_step(1);
   result->set_accuracy(0.987);
-  const std::string table = EvaluationTable(Accuracies(), &spec);
+  v1::Evaluation evaluation = Accuracies();
+  EXPECT_THAT(EvaluationTable(evaluation, spec), Not(HasSubstr("published")))
+      << "the figures belong to the job's own evaluations";
+  evaluation.set_final(true);
+  const std::string table = EvaluationTable(evaluation, spec);
   EXPECT_THAT(table, HasSubstr("published\n"));
   EXPECT_THAT(table, HasSubstr("   0  20.00 ± 0.41  1.5000 ± 0.0100\n"));
   EXPECT_THAT(table, HasSubstr("0.5000 ± 0.0100  98.70 % (Finn et al. 2017)\n"));
@@ -144,7 +185,7 @@ TEST(Result, TellsRateOverTheWholeTraining) {
   job.set_iterations_per_second(7);
   job.mutable_last_checkpoint()->set_path("/state/c.safetensors");
   job.mutable_last_checkpoint()->set_parameters_sha256("abc");
-  const Json json = ResultJson(job);
+  const Json json = ResultJson(job, {});
   EXPECT_EQ(json["job"], "j1");
   EXPECT_EQ(json["state"], "SUCCEEDED");
   EXPECT_EQ(json["iterations"], 3000);
@@ -153,7 +194,7 @@ TEST(Result, TellsRateOverTheWholeTraining) {
   EXPECT_EQ(json["checkpoint"], "/state/c.safetensors");
   EXPECT_EQ(json["parameters_sha256"], "abc");
   EXPECT_TRUE(json["evaluation"].is_null());
-  EXPECT_THAT(ResultText(job), HasSubstr("3,000 in 2 s, 1,500/s"));
+  EXPECT_THAT(ResultText(job), HasSubstr("3,000 in 2.0 s, 1,500/s"));
 }
 
 TEST(Result, AFailedJobSaysWhyAndWhoseFaultItIs) {
@@ -209,6 +250,21 @@ TEST_F(ProgressTest, MetaLossIsAMeanOfTheLastIterations) {
   }
   progress.OnEvents(events);
   EXPECT_THAT(progress.Text(), HasSubstr("meta-loss 0.5000, accuracy 90.00 %"));
+}
+
+TEST_F(ProgressTest, TheTimeLeftFollowsFromWhatThisRunDid) {
+  LiveLine line({.out = &out_, .clock = &clock_});
+  Progress progress(line);
+  // 1,000 iterations took 900 s before; then 10 took 1 s.
+  v1::JobEvents events;
+  events.mutable_job()->mutable_spec()->set_iterations(1210);
+  for (int i = 0; i <= 10; ++i) {
+    auto* record = events.add_iterations();
+    record->set_iteration(999 + i);
+    record->set_seconds(900 + 0.1 * i);
+  }
+  progress.OnEvents(events);
+  EXPECT_THAT(progress.Text(), HasSubstr("10/s, 20 s left"));
 }
 
 TEST_F(ProgressTest, SaysWhatTheJobWaitsForAtOnce) {

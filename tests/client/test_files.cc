@@ -1,8 +1,6 @@
 #include "tests/client/test_files.h"
 
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <sstream>
 
 #include <gtest/gtest.h>
@@ -15,31 +13,16 @@
 
 namespace innerloop::client {
 
-TestFolder::TestFolder() {
-  path_ = absl::StrCat(::testing::TempDir(), "/client-test-XXXXXX");
-  if (::mkdtemp(path_.data()) == nullptr) {
-    std::abort();
-  }
-}
-
-TestFolder::~TestFolder() { std::filesystem::remove_all(path_); }
-
 std::string TestFolder::Write(const std::string& name, const std::string& text) const {
-  const std::string path = absl::StrCat(path_, "/", name);
-  std::ofstream(path, std::ios::binary) << text;
-  return path;
+  std::string full = path() + "/" + name;
+  WriteFile(full, text);
+  return full;
 }
 
 std::string TestFolder::WriteProgram(const std::string& name, const std::string& text) const {
-  const std::string path = Write(name, "#!/bin/bash\n" + text);
-  std::filesystem::permissions(path, std::filesystem::perms::owner_all);
-  return path;
-}
-
-std::string ReadFile(const std::string& path) {
-  std::ostringstream text;
-  text << std::ifstream(path, std::ios::binary).rdbuf();
-  return text.str();
+  std::string full = Write(name, "#!/bin/bash\n" + text);
+  std::filesystem::permissions(full, std::filesystem::perms::owner_all);
+  return full;
 }
 
 std::string SinusoidJob() {
@@ -47,6 +30,16 @@ std::string SinusoidJob() {
     name: "waves"
     model { mlp { hidden: [8] } }
     tasks { sinusoid { shots: 5 } }
+    algorithm { maml { inner_steps: 1 } }
+    meta_batch: 4
+    iterations: 100
+  )";
+}
+
+std::string DigitsJob() {
+  return R"(
+    model { mlp { hidden: [8] } }
+    tasks { episodes { dataset: "digits" ways: 2 shots: 1 split { counts { train: 2 test: 2 } } } }
     algorithm { maml { inner_steps: 1 } }
     meta_batch: 4
     iterations: 100

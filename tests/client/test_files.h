@@ -5,28 +5,23 @@
 #include <vector>
 
 #include "client/session.h"
+#include "tests/core/support/temporary_folder.h"
 
 namespace innerloop::client {
 
-// A folder of its own for a test, removed at the end.
-class TestFolder {
+// A folder of its own for a test, with what tests put into it.
+class TestFolder : public ::innerloop::TemporaryFolder {
  public:
-  TestFolder();
-  ~TestFolder();
-  const std::string& path() const { return path_; }
   // Writes a file below it and returns its path.
   std::string Write(const std::string& name, const std::string& text) const;
   // The same, executable.
   std::string WriteProgram(const std::string& name, const std::string& text) const;
-
- private:
-  std::string path_;
 };
-
-std::string ReadFile(const std::string& path);
 
 // A small sinusoid job as textproto.
 std::string SinusoidJob();
+// A job on the data set that WriteDigits makes.
+std::string DigitsJob();
 // 40 examples of 2 x 2 pixels in 4 classes of 2 groups.
 void WriteDigits(const std::string& path);
 // Iteration 7 of the job "j1" with 5 parameters; its spec is the sinusoid job's.

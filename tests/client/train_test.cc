@@ -99,6 +99,8 @@ TEST_F(TrainTest, EndsWithOneObjectAsJson) {
   EXPECT_EQ(result["checkpoint"], "/s/jobs/j1/checkpoint.safetensors");
   EXPECT_EQ(result["parameters_sha256"], "abc");
   EXPECT_EQ(result["evaluation"]["steps"][0]["loss"], 0.25);
+  EXPECT_EQ(result["periodic_evaluations"], json::array());
+  EXPECT_EQ(result["published"], json::array());
   EXPECT_EQ(service_.submitted()[0].spec().seed(), 5);
   EXPECT_TRUE(std::filesystem::exists(state_ + "/logs/coordinator.log"));
 }
@@ -125,15 +127,56 @@ TEST_F(TrainTest, AFailedJobIsShownAndFails) {
   EXPECT_EQ(outcome.err, "innerloop: job j1 failed: the update of iteration 12 is not finite\n");
 }
 
+TEST_F(TrainTest, PeriodicEvaluationsAndPublishedFiguresAreInTheObject) {
+  const std::vector<std::string> more = {"--format=json", "--set", "evaluation.every=50", "--set",
+                                         "published=[{source: \"a paper\", step: 1, loss: 0.35}]"};
+  v1::Job job = Waves(v1::JOB_STATE_SUCCEEDED, 100);
+  job.mutable_spec()->mutable_evaluation()->set_every(50);
+  v1::PublishedResult& paper = *job.mutable_spec()->add_published();
+  paper.set_source("a paper");
+  paper.set_step(1);
+  paper.set_loss(0.35);
+  AddEnd(job);
+  // The second watch gives what earlier runs did, too.
+  v1::JobEvents events;
+  *events.mutable_job() = job;
+  for (const uint64_t version : {50, 100}) {
+    v1::Evaluation& evaluation = *events.add_evaluations();
+    evaluation.set_iteration(version);
+    evaluation.set_periodic(true);
+  }
+  events.add_evaluations()->set_final(true);
+  service_.AddWatch({.messages = {events}});
+  const Outcome outcome = Train(more);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  const json result = json::parse(outcome.out);
+  ASSERT_EQ(result["periodic_evaluations"].size(), 2);
+  EXPECT_EQ(result["periodic_evaluations"][1]["iteration"], 100);
+  EXPECT_EQ(result["published"],
+            json::parse(R"([{"source": "a paper", "step": 1, "loss": 0.35}])"));
+  EXPECT_THAT(service_.watched_from(), ElementsAre(0, 0));
+}
+
 TEST_F(TrainTest, ARunThatStoppedGoesOn) {
   service_.AddJob(Waves(v1::JOB_STATE_PAUSED, 40));
   AddEnd(Waves(v1::JOB_STATE_SUCCEEDED, 100));
   const Outcome outcome = Train({});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(service_.submitted(), IsEmpty());
-  EXPECT_THAT(service_.calls(), ElementsAre("list", "resume j1"));
+  EXPECT_THAT(service_.calls(), ElementsAre("list", "get j1", "resume j1"));
   EXPECT_THAT(service_.watched_from(), ElementsAre(40));
   EXPECT_THAT(outcome.err, HasSubstr("going on with job j1 at iteration 40"));
+}
+
+TEST_F(TrainTest, SchedulesMayDifferFromTheRunsAndTakeEffect) {
+  service_.AddJob(Waves(v1::JOB_STATE_PAUSED, 40));
+  AddEnd(Waves(v1::JOB_STATE_SUCCEEDED, 100));
+  const Outcome outcome = Train(
+      {"--set", "evaluation.every=20", "--set", "name=renamed", "--set", "checkpoint.every=9"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(service_.calls(), ElementsAre("list", "get j1", "revise j1", "resume j1"));
+  EXPECT_EQ(service_.job("j1").spec().evaluation().every(), 20);
+  EXPECT_EQ(service_.job("j1").spec().name(), "renamed");
 }
 
 TEST_F(TrainTest, MoreIterationsExtendTheRun) {
@@ -142,7 +185,7 @@ TEST_F(TrainTest, MoreIterationsExtendTheRun) {
   AddEnd(longer);
   const Outcome outcome = Train({"--set", "iterations=150"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_THAT(service_.calls(), ElementsAre("list", "extend j1"));
+  EXPECT_THAT(service_.calls(), ElementsAre("list", "get j1", "revise j1"));
   EXPECT_THAT(service_.watched_from(), ElementsAre(100));
 }
 
@@ -161,7 +204,19 @@ TEST_F(TrainTest, AnotherJobInTheFolderIsRefusedWithTheDifference) {
   EXPECT_EQ(outcome.code, 2);
   EXPECT_THAT(outcome.err, AllOf(HasSubstr("meta_batch"), HasSubstr("4"), HasSubstr("8"),
                                  HasSubstr("--state-dir")));
-  EXPECT_THAT(service_.calls(), ElementsAre("list"));
+  EXPECT_THAT(service_.calls(), ElementsAre("list", "get j1"));
+}
+
+TEST_F(TrainTest, ARefusedRunSendsNoDataSet) {
+  const std::string digits = folder_.path() + "/digits.safetensors";
+  WriteDigits(digits);
+  service_.AddJob(Waves(v1::JOB_STATE_PAUSED, 40));
+  const std::string job = folder_.Write("digits.textproto", DigitsJob());
+  const Outcome outcome = RunProgram(
+      {"train", job, "--data", "digits=" + digits, "--workers", "1", "--state-dir", state_},
+      folder_.path());
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(service_.calls(), ElementsAre("list", "get j1"));
 }
 
 TEST_F(TrainTest, FewerIterationsAreRefused) {
@@ -187,7 +242,7 @@ TEST_F(TrainTest, CtrlCStopsAndSaysHowToGoOn) {
   service_.AwaitWatches(1);
   ::kill(::getpid(), SIGINT);
   program.join();
-  EXPECT_EQ(outcome.code, 1);
+  EXPECT_EQ(outcome.code, 130);
   EXPECT_THAT(outcome.err, AllOf(HasSubstr("stopped at about iteration 30"),
                                  HasSubstr("innerloop train " + job_ + " --state-dir " + state_)));
 }
@@ -197,6 +252,35 @@ TEST_F(TrainTest, ACoordinatorThatRefusesTheFolderIsBadInput) {
   const Outcome outcome = Train({});
   EXPECT_EQ(outcome.code, 2);
   EXPECT_THAT(outcome.err, HasSubstr("the folder is in use"));
+  EXPECT_FALSE(std::filesystem::exists(state_)) << "an empty folder stays behind";
+}
+
+TEST_F(TrainTest, TheLogsOfACoordinatorThatBrokeStay) {
+  folder_.WriteProgram("innerloop-coordinator", "echo 'out of memory' >&2; exit 1\n");
+  const Outcome outcome = Train({});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.err, HasSubstr(state_ + "/logs/coordinator.log"));
+  EXPECT_TRUE(std::filesystem::exists(state_ + "/logs/coordinator.log"));
+}
+
+TEST_F(TrainTest, AJobThatTheCoordinatorRefusesLeavesNoFolder) {
+  service_.FailNext(grpc::Status::OK);  // the list
+  service_.FailNext({grpc::StatusCode::RESOURCE_EXHAUSTED, "too many parameters"});
+  const Outcome outcome = Train({});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("too many parameters"));
+  EXPECT_FALSE(std::filesystem::exists(state_));
+}
+
+TEST_F(TrainTest, WarningsAreToldWhenTheyCome) {
+  v1::Job job = Waves(v1::JOB_STATE_PAUSED, 0);
+  job.add_warnings("checkpoint-7 is damaged; the job begins again at iteration 0");
+  service_.AddJob(job);
+  AddEnd(Waves(v1::JOB_STATE_SUCCEEDED, 100));
+  const Outcome outcome = Train({});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("\nwarning: checkpoint-7 is damaged; the job begins again at "
+                                     "iteration 0\n"));
 }
 
 TEST_F(TrainTest, NothingIsMadeForABadJob) {
