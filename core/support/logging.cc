@@ -70,4 +70,6 @@ absl::Status SetUpLogging(const LogOptions& options) {
   return absl::OkStatus();
 }
 
+void LogWarning(const std::string& line) { spdlog::warn("{}", line); }
+
 }  // namespace innerloop

@@ -20,4 +20,8 @@ struct LogOptions {
 // Call once, first thing in main. INVALID_ARGUMENT lists the known levels or formats.
 absl::Status SetUpLogging(const LogOptions& options);
 
+// A warning from where LibTorch's headers are: they bring an fmt of their own, which spdlog's
+// cannot stand.
+void LogWarning(const std::string& line);
+
 }  // namespace innerloop

@@ -62,12 +62,16 @@ void Fill(Tensor& values, Draw draw) {
 Tensor DrawInitial(const Initialiser& initialiser, absl::Span<const int64_t> shape, uint64_t seed,
                    uint32_t index) {
   const at::NoGradGuard no_grad;
+  if (initialiser.kind == Initialiser::Kind::kGiven) {
+    return initialiser.given;
+  }
   Tensor values = at::zeros(at::IntArrayRef(shape.data(), shape.size()), at::kFloat);
   CounterRandom random(seed, RandomPurpose::kInitialisation, index);
   const auto fan_in = static_cast<double>(initialiser.fan_in);
   const auto fan_out = static_cast<double>(initialiser.fan_out);
   switch (initialiser.kind) {
     case Initialiser::Kind::kZeros:
+    case Initialiser::Kind::kGiven:
       break;
     case Initialiser::Kind::kOnes:
       values.fill_(1);

@@ -4,6 +4,7 @@
 #include "core/meta/models/conv4.h"
 #include "core/meta/models/linear.h"
 #include "core/meta/models/mlp.h"
+#include "core/meta/models/torchscript.h"
 
 namespace innerloop::meta {
 
@@ -21,10 +22,11 @@ absl::StatusOr<std::unique_ptr<Model>> CreateModel(const v1::ModelSpec& spec,
     case v1::ModelSpec::kConv4:
       return CreateConv4(spec.conv4(), shape);
     case v1::ModelSpec::kTorchscript:
+      return ScriptedModel::Create(spec.torchscript(), shape);
     case v1::ModelSpec::KIND_NOT_SET:
       break;
   }
-  return absl::InvalidArgumentError("model is not set; known: linear, mlp, conv4");
+  return absl::InvalidArgumentError("model is not set; known: linear, mlp, conv4, torchscript");
 }
 
 }  // namespace innerloop::meta

@@ -23,12 +23,14 @@ struct Initialiser {
     kTruncatedNormal,
     kLecunNormal,
     kUniform,  // over [low, high]
+    kGiven,    // `given` itself
   };
   Kind kind = Kind::kZeros;
   int64_t fan_in = 1;
   int64_t fan_out = 1;
   double low = 0;
   double high = 0;
+  Tensor given = {};
 };
 
 struct ModelParameter {
