@@ -1,5 +1,7 @@
 // What users ask for.
+#include <string>
 #include <thread>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,7 +12,9 @@
 namespace innerloop::server {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 absl::StatusOr<v1::Evaluation> Evaluate(Cluster& cluster, const std::string& reference,
                                         uint32_t episodes) {
@@ -37,6 +41,29 @@ TEST(UsersTest, TheSameRequestIsTheSameJobAlsoAfterARestart) {
   cluster.Restart();
   EXPECT_EQ(cluster.Submit(SmallJob(5), "request-1").id(), id);
   EXPECT_EQ(cluster.Jobs().size(), 4);
+}
+
+TEST(UsersTest, JobsAreListedInTheOrderOfTheirSubmission) {
+  Cluster cluster;
+  std::vector<std::string> ids;
+  for (int i = 0; i < 6; ++i) {
+    ids.push_back(cluster.Submit(SmallJob(5)).id());
+    cluster.clock.Advance(absl::Milliseconds(1));
+  }
+  ASSERT_TRUE(cluster.coordinator().Cancel(ids[3]).ok());
+  const auto listed = [&](const JobPlace& after, size_t most) {
+    std::vector<std::string> result;
+    cluster.coordinator().List(after, [&](const v1::Job& job) {
+      result.push_back(job.id());
+      return result.size() < most;
+    });
+    return result;
+  };
+  EXPECT_EQ(listed({}, 100), ids);
+  EXPECT_THAT(listed(PlaceOf(cluster.Get(ids[1])), 3), ElementsAre(ids[2], ids[3], ids[4]));
+  EXPECT_THAT(listed(PlaceOf(cluster.Get(ids[5])), 3), IsEmpty());
+  cluster.Restart();
+  EXPECT_EQ(listed({}, 100), ids);
 }
 
 TEST(UsersTest, ASpecificationThatCannotBeIsRefused) {
