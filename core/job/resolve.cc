@@ -189,6 +189,7 @@ absl::StatusOr<v1::JobSpec> ResolveJobSpec(const v1::JobSpec& spec,
     SetDataSetSha256(*resolved.mutable_tasks(), data_set->sha256());
   }
   INNERLOOP_RETURN_IF_ERROR(job::ResolveModel(resolved, known_shape));
+  INNERLOOP_RETURN_IF_ERROR(job::CheckMetric(resolved, known_shape));
   INNERLOOP_RETURN_IF_ERROR(job::ResolveLoss(resolved, known_shape));
   INNERLOOP_RETURN_IF_ERROR(job::ResolveAlgorithm(*resolved.mutable_algorithm(), resolved.tasks()));
   INNERLOOP_RETURN_IF_ERROR(job::ResolveOuterOptimizer(*resolved.mutable_outer_optimizer()));

@@ -53,7 +53,9 @@ absl::Status ResolveAlgorithm(v1::Algorithm& algorithm, const v1::TaskSource& ta
     case v1::Algorithm::kLstmMetaLearner:
       return ResolveLstmMetaLearner(*algorithm.mutable_lstm_meta_learner());
     case v1::Algorithm::kMatchingNetworks:
+      return ResolveMatchingNetworks(*algorithm.mutable_matching_networks());
     case v1::Algorithm::kPrototypicalNetworks:
+      return ResolvePrototypicalNetworks(*algorithm.mutable_prototypical_networks());
     case v1::Algorithm::kPretraining:
     case v1::Algorithm::KIND_NOT_SET:
       break;

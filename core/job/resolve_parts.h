@@ -18,6 +18,10 @@ absl::Status ResolveModel(v1::JobSpec& spec, const TaskShape* shape);
 absl::Status ResolveLoss(v1::JobSpec& spec, const TaskShape* shape);
 absl::Status ResolveAlgorithm(v1::Algorithm& algorithm, const v1::TaskSource& tasks);
 absl::Status ResolveLstmMetaLearner(v1::LstmMetaLearner& learner);
+absl::Status ResolveMatchingNetworks(v1::MatchingNetworks& matching);
+absl::Status ResolvePrototypicalNetworks(v1::PrototypicalNetworks& prototypical);
+// Whether tasks, loss and model are such as a metric method can use; OK for other algorithms.
+absl::Status CheckMetric(const v1::JobSpec& spec, const TaskShape* shape);
 // `field` is the optimiser's name in messages.
 absl::Status ResolveInner(absl::string_view field, v1::InnerOptimizer& inner);
 absl::Status CheckInnerSteps(absl::string_view field, uint32_t steps);

@@ -62,6 +62,10 @@ absl::StatusOr<v1::EvaluationProtocol> ResolveProtocol(const v1::JobSpec& resolv
         absl::StrCat(name("line_search"), " is ", result.line_search(),
                      "; lstm_meta_learner has none: its LSTM decides how far a step goes"));
   }
+  if (metric && result.line_search() > 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        name("line_search"), " is ", result.line_search(), "; metric methods take no steps"));
+  }
   const TaskCounts tasks = CountsOf(resolved.tasks());
   const bool ways = resolved.tasks().has_episodes();
   if (result.ways() == 0) {

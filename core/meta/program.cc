@@ -180,7 +180,7 @@ absl::StatusOr<ShardOutput> JobProgram::RunShard(const FlatBuffer& parameters,
     if (source_->shape().classification) {
       metrics.set_meta_accuracy(sums.meta_accuracy);
     }
-    if (shard.detailed()) {
+    if (shard.detailed() && !std::isnan(sums.support_loss_before)) {
       metrics.set_support_loss_before(sums.support_loss_before);
       metrics.set_support_loss_after(sums.support_loss_after);
       metrics.set_query_loss_before(sums.query_loss_before);

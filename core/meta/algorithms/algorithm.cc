@@ -4,6 +4,8 @@
 
 #include "core/meta/algorithms/lstm_meta_learner.h"
 #include "core/meta/algorithms/maml.h"
+#include "core/meta/algorithms/matching_networks.h"
+#include "core/meta/algorithms/prototypical_networks.h"
 #include "core/meta/algorithms/reptile.h"
 #include "core/meta/fused/fused_maml.h"
 #include "core/support/status_macros.h"
@@ -21,7 +23,9 @@ absl::StatusOr<std::unique_ptr<Algorithm>> CreateByAutograd(const v1::JobSpec& r
     case v1::Algorithm::kLstmMetaLearner:
       return LstmMetaLearner::Create(resolved, shape);
     case v1::Algorithm::kMatchingNetworks:
+      return MatchingNetworks::Create(resolved, shape);
     case v1::Algorithm::kPrototypicalNetworks:
+      return PrototypicalNetworks::Create(resolved, shape);
     case v1::Algorithm::kPretraining:
     case v1::Algorithm::KIND_NOT_SET:
       break;

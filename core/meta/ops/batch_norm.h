@@ -14,8 +14,8 @@ struct BatchNormOptions {
 
 // x [T, M, C], scale and shift [T, C]; returns [T, M, C]. Statistics are those of the batch at hand
 // (biased variance, epsilon 1e-5), never running ones, and gradients flow through them.
-// Differentiable any number of times; the first two derivatives are fused kernels unless
-// statistics_rows says less than all.
+// Differentiable any number of times; the first is a fused kernel, and so is the second where all
+// rows give the statistics.
 Tensor BatchNorm(const Tensor& x, const Tensor& scale, const Tensor& shift,
                  const BatchNormOptions& options);
 

@@ -20,15 +20,16 @@ template <class D, typename T = hn::TFromD<D>>
 HWY_INLINE void Column(D d, const BatchNormSize& size, const BatchNormForward<T>& a, int64_t at,
                        int64_t channel) {
   const int64_t end = at + size.rows * size.channels;
+  const int64_t statistics_end = at + size.statistics_rows * size.channels;
   const int64_t step = size.channels;
-  const auto inverse_rows = hn::Set(d, T{1} / static_cast<T>(size.rows));
+  const auto inverse_rows = hn::Set(d, T{1} / static_cast<T>(size.statistics_rows));
   auto sum = hn::Zero(d);
-  for (int64_t i = at; i < end; i += step) {
+  for (int64_t i = at; i < statistics_end; i += step) {
     sum = hn::Add(sum, hn::LoadU(d, a.x + i));
   }
   const auto mean = hn::Mul(sum, inverse_rows);
   auto squares = hn::Zero(d);
-  for (int64_t i = at; i < end; i += step) {
+  for (int64_t i = at; i < statistics_end; i += step) {
     const auto centred = hn::Sub(hn::LoadU(d, a.x + i), mean);
     squares = hn::MulAdd(centred, centred, squares);
   }
@@ -49,9 +50,10 @@ template <class D, typename T = hn::TFromD<D>>
 HWY_INLINE void Column(D d, const BatchNormSize& size, const BatchNormBackward<T>& a, int64_t at,
                        int64_t channel) {
   const int64_t end = at + size.rows * size.channels;
+  const int64_t statistics_end = at + size.statistics_rows * size.channels;
   const int64_t step = size.channels;
   const auto zero = hn::Zero(d);
-  const auto inverse_rows = hn::Set(d, T{1} / static_cast<T>(size.rows));
+  const auto inverse_rows = hn::Set(d, T{1} / static_cast<T>(size.statistics_rows));
   const auto slope = hn::Set(d, static_cast<T>(size.slope));
   const auto mean = hn::LoadU(d, a.mean + channel);
   const auto r = hn::LoadU(d, a.inverse_deviation + channel);
@@ -69,12 +71,17 @@ HWY_INLINE void Column(D d, const BatchNormSize& size, const BatchNormBackward<T
   const auto mean_p = hn::Mul(sum_p, inverse_rows);
   const auto mean_ph = hn::Mul(sum_ph, inverse_rows);
   const auto factor = hn::Mul(r, hn::LoadU(d, a.scale + channel));
-  for (int64_t i = at; i < end; i += step) {
+  for (int64_t i = at; i < statistics_end; i += step) {
     const auto dy = hn::LoadU(d, a.dy + i);
     const auto p = hn::IfThenElse(hn::Gt(hn::LoadU(d, a.y + i), zero), dy, hn::Mul(slope, dy));
     const auto h = hn::Mul(hn::Sub(hn::LoadU(d, a.x + i), mean), r);
     const auto projected = hn::NegMulAdd(h, mean_ph, hn::Sub(p, mean_p));
     hn::StoreU(hn::Mul(factor, projected), d, a.dx + i);
+  }
+  for (int64_t i = statistics_end; i < end; i += step) {
+    const auto dy = hn::LoadU(d, a.dy + i);
+    const auto p = hn::IfThenElse(hn::Gt(hn::LoadU(d, a.y + i), zero), dy, hn::Mul(slope, dy));
+    hn::StoreU(hn::Mul(factor, p), d, a.dx + i);
   }
 }
 

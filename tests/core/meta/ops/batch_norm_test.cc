@@ -98,20 +98,22 @@ TEST(BatchNormTest, SecondDerivativeIsRightWhereOnlySomeInputsAreDifferentiated)
 
 TEST(BatchNormTest, StatisticsOfTheFirstRowsLeaveOtherRowsWithoutInfluence) {
   torch::manual_seed(5);
-  const Tensors inputs = RandomInputs(/*channels=*/5, at::kDouble);
   const BatchNormOptions options{.negative_slope = 0, .statistics_rows = 4};
-  const Tensor y = BatchNorm(inputs[0], inputs[1], inputs[2], options);
-  // The rows that give the statistics come out as if they were alone.
-  EXPECT_TRUE(at::allclose(y.narrow(1, 0, 4), BatchNorm(inputs[0].narrow(1, 0, 4), inputs[1],
-                                                        inputs[2], {.negative_slope = 0})));
-  Tensor changed = inputs[0].clone();
-  changed.select(1, 5).fill_(100);
-  const Tensor z = BatchNorm(changed, inputs[1], inputs[2], options);
-  EXPECT_TRUE(at::equal(y.narrow(1, 0, 5), z.narrow(1, 0, 5)));
-  EXPECT_FALSE(at::equal(y.select(1, 5), z.select(1, 5)));
-  ExpectDerivatives(
-      [&](const Tensors& x) { return Weigh(BatchNorm(x[0], x[1], x[2], options).pow(3)); }, inputs,
-      /*orders=*/3, /*tolerance=*/1e-6);
+  for (const int64_t channels : {5, 19}) {
+    const Tensors inputs = RandomInputs(channels, at::kDouble);
+    const Tensor y = BatchNorm(inputs[0], inputs[1], inputs[2], options);
+    // The rows that give the statistics come out as if they were alone.
+    EXPECT_TRUE(at::allclose(y.narrow(1, 0, 4), BatchNorm(inputs[0].narrow(1, 0, 4), inputs[1],
+                                                          inputs[2], {.negative_slope = 0})));
+    Tensor changed = inputs[0].clone();
+    changed.select(1, 5).fill_(100);
+    const Tensor z = BatchNorm(changed, inputs[1], inputs[2], options);
+    EXPECT_TRUE(at::equal(y.narrow(1, 0, 5), z.narrow(1, 0, 5)));
+    EXPECT_FALSE(at::equal(y.select(1, 5), z.select(1, 5)));
+    ExpectDerivatives(
+        [&](const Tensors& x) { return Weigh(BatchNorm(x[0], x[1], x[2], options).pow(3)); },
+        inputs, /*orders=*/3, /*tolerance=*/1e-6);
+  }
 }
 
 TEST(BatchNormTest, RefusesStatisticsOverMoreRowsThanThereAre) {

@@ -1,0 +1,152 @@
+#include "core/meta/algorithms/metric.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/meta/algorithms/adaptation.h"
+#include "core/meta/algorithms/evaluation.h"
+#include "core/meta/objectives/loss.h"
+#include "core/meta/ops/matrix_product.h"
+
+namespace innerloop::meta {
+namespace {
+
+// A class without support examples has the probability 2^-23, the smallest step from 1 in float32:
+// it is never predicted, and its queries' losses are finite, without gradients.
+constexpr double kUnseenLogProbability = -15.942385152878742;
+// Finite, so that no derivative is a NaN.
+constexpr double kLowestScore = -1e30;
+
+void AppendParameters(absl::string_view prefix, absl::Span<const ModelParameter> added,
+                      std::vector<MetaParameter>& parameters) {
+  for (const ModelParameter& parameter : added) {
+    MetaParameter& meta = parameters.emplace_back();
+    meta.spec.set_name(absl::StrCat(prefix, parameter.name));
+    meta.spec.mutable_shape()->Add(parameter.shape.begin(), parameter.shape.end());
+    meta.initialiser = parameter.initialiser;
+  }
+}
+
+// Labels count from 0; classes above the largest one among these tasks would have no effect.
+int64_t CountClasses(const TaskBatch& tasks) {
+  return 1 + std::max(tasks.support.targets.max().item<int64_t>(),
+                      tasks.query.targets.max().item<int64_t>());
+}
+
+Tensor Membership(const Examples& support, int64_t classes) {
+  const Tensor labels = at::one_hot(support.targets, classes).to(support.inputs.scalar_type());
+  return support.weights.defined() ? labels * support.weights.to(labels.scalar_type()).unsqueeze(2)
+                                   : labels;
+}
+
+Tensor Float64(const Tensor& values) { return values.to(torch::kCPU, torch::kDouble).contiguous(); }
+
+// Rows of length 1.
+Tensor Normalised(const Tensor& x) {
+  return x * (x.square().sum(2, /*keepdim=*/true) + 1e-8).rsqrt();
+}
+
+}  // namespace
+
+MetricAlgorithm::MetricAlgorithm(const v1::LossSpec& loss, std::unique_ptr<Model> encoder,
+                                 bool separate_query_encoder,
+                                 absl::Span<const ModelParameter> own_parameters)
+    : loss_(loss), encoder_(std::move(encoder)), separate_(separate_query_encoder) {
+  AppendParameters("model.", encoder_->parameters(), meta_parameters_);
+  if (separate_) {
+    AppendParameters("query_model.", encoder_->parameters(), meta_parameters_);
+  }
+  AppendParameters("context.", own_parameters, meta_parameters_);
+}
+
+void MetricAlgorithm::AddUpdates(const Tensors& theta, const TaskBatch& tasks, bool /*detailed*/,
+                                 Tensors& updates, TaskSums& sums) const {
+  Tensors leaves;
+  leaves.reserve(theta.size());
+  for (const Tensor& tensor : theta) {
+    leaves.push_back(tensor.detach().requires_grad_());
+  }
+  const Tensor outputs = Classify(leaves, tasks, v1::TRANSDUCTION_SUPPORT_STATISTICS);
+  const Tensor losses = TaskLosses(loss_, outputs, tasks.query);
+  const Tensors gradients =
+      torch::autograd::grad({losses}, leaves, {at::ones_like(losses)}, /*retain_graph=*/false,
+                            /*create_graph=*/false, /*allow_unused=*/true);
+  const torch::NoGradGuard no_grad;
+  for (size_t i = 0; i < updates.size(); ++i) {
+    if (gradients[i].defined()) {
+      updates[i].add_(gradients[i]);
+    }
+  }
+  constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
+  sums.meta_loss += SumOf(losses);
+  sums.meta_accuracy += SumOf(TaskAccuracies(loss_, outputs, tasks.query));
+  sums.support_loss_before = kNotMeasured;
+  sums.support_loss_after = kNotMeasured;
+  sums.query_loss_before = kNotMeasured;
+}
+
+void MetricAlgorithm::Evaluate(const Tensors& theta, const TaskBatch& tasks,
+                               const EvaluationRule& rule, const EvaluationSink& sink) const {
+  const torch::NoGradGuard no_grad;
+  const Tensor outputs = Classify(theta, tasks, rule.transduction);
+  sink(/*step=*/0, Float64(TaskLosses(loss_, outputs, tasks.query)),
+       Float64(TaskAccuracies(loss_, outputs, tasks.query)));
+}
+
+Tensor MetricAlgorithm::Classify(absl::Span<const Tensor> theta, const TaskBatch& tasks,
+                                 v1::Transduction transduction) const {
+  const EmbeddedTasks embedded = Embed(theta, tasks, transduction);
+  const size_t encoders = separate_ ? 2 : 1;
+  const Tensor scores = Scores(embedded, theta.subspan(encoders * encoder_->parameters().size()));
+  const Tensor unseen = (embedded.membership.sum(1, /*keepdim=*/true) == 0);
+  return at::log_softmax(scores.masked_fill(unseen, kLowestScore), 2)
+      .masked_fill(unseen, kUnseenLogProbability);
+}
+
+EmbeddedTasks MetricAlgorithm::Embed(absl::Span<const Tensor> theta, const TaskBatch& tasks,
+                                     v1::Transduction transduction) const {
+  Tensors expanded;  // each task's view of the same values
+  for (const Tensor& tensor : theta) {
+    std::vector<int64_t> sizes = {tasks.tasks()};
+    sizes.insert(sizes.end(), tensor.sizes().begin(), tensor.sizes().end());
+    expanded.push_back(tensor.unsqueeze(0).expand(sizes));
+  }
+  const size_t count = encoder_->parameters().size();
+  const auto parameters = absl::MakeConstSpan(expanded).subspan(0, count);
+  const auto query_parameters = absl::MakeConstSpan(expanded).subspan(separate_ ? count : 0, count);
+
+  EmbeddedTasks embedded;
+  embedded.labels = tasks.support.targets;
+  embedded.membership = Membership(tasks.support, CountClasses(tasks));
+  if (transduction == v1::TRANSDUCTION_SUPPORT_STATISTICS) {
+    const int64_t support = tasks.support.count();
+    const Tensor together =
+        encoder_->Forward(query_parameters, at::cat({tasks.support.inputs, tasks.query.inputs}, 1),
+                          {.statistics_rows = support});
+    embedded.query = together.narrow(1, support, tasks.query.count());
+    embedded.support = together.narrow(1, 0, support);
+  } else {
+    embedded.query = QueryOutputs(*encoder_, {query_parameters.begin(), query_parameters.end()},
+                                  tasks, transduction);
+  }
+  if (separate_ || !embedded.support.defined()) {
+    embedded.support = encoder_->Forward(parameters, tasks.support.inputs, {});
+  }
+  return embedded;
+}
+
+absl::StatusOr<std::unique_ptr<Model>> CreateEncoder(const v1::JobSpec& resolved,
+                                                     const TaskShape& shape,
+                                                     int64_t embedding_size) {
+  TaskShape embedding = shape;
+  embedding.outputs = embedding_size;
+  return CreateModel(resolved.model(), embedding);
+}
+
+Tensor CosineSimilarities(const Tensor& a, const Tensor& b) {
+  return MatrixProduct(Normalised(a), Normalised(b).transpose(1, 2));
+}
+
+}  // namespace innerloop::meta

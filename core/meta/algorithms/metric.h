@@ -1,0 +1,70 @@
+// What methods share that classify by comparing embeddings.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "core/meta/algorithms/algorithm.h"
+#include "core/meta/models/model.h"
+#include "core/meta/tensors.h"
+
+namespace innerloop::meta {
+
+// The embeddings of T tasks' examples, and what is known of the support set.
+struct EmbeddedTasks {
+  Tensor support;  // [T, n, d]
+  Tensor query;    // [T, q, d]
+  Tensor labels;   // [T, n], of the support set
+  // [T, n, classes]: an example's weight in the column of its label.
+  Tensor membership;
+
+  Tensor weights() const { return membership.sum(2); }  // [T, n]
+};
+
+// Embeds a task's examples by one encoder, or queries by one of their own, and leaves it to the
+// method what a query's classes follow from. Nothing adapts: evaluations measure step 0 alone, with
+// any ways. The encoders' parameters are shared by all tasks and never copied for each. Immutable;
+// thread-safe.
+//
+// Meta-parameters: "model.*", the encoder; "query_model.*", that of the queries where they have
+// their own; then the method's own, "context.*".
+class MetricAlgorithm : public Algorithm {
+ public:
+  const std::vector<MetaParameter>& meta_parameters() const final { return meta_parameters_; }
+  bool AnyWays() const final { return true; }
+  void AddUpdates(const Tensors& theta, const TaskBatch& tasks, bool detailed, Tensors& updates,
+                  TaskSums& sums) const final;
+  void Evaluate(const Tensors& theta, const TaskBatch& tasks, const EvaluationRule& rule,
+                const EvaluationSink& sink) const final;
+
+ protected:
+  MetricAlgorithm(const v1::LossSpec& loss, std::unique_ptr<Model> encoder,
+                  bool separate_query_encoder, absl::Span<const ModelParameter> own_parameters);
+  // Scores [T, q, classes], whose softmax over classes gives their probabilities. Those of classes
+  // without support examples are not used, but finite. `own` are the method's own parameters.
+  virtual Tensor Scores(const EmbeddedTasks& tasks, absl::Span<const Tensor> own) const = 0;
+
+ private:
+  EmbeddedTasks Embed(absl::Span<const Tensor> theta, const TaskBatch& tasks,
+                      v1::Transduction transduction) const;
+  // Log-probabilities of the queries' classes, [T, q, classes].
+  Tensor Classify(absl::Span<const Tensor> theta, const TaskBatch& tasks,
+                  v1::Transduction transduction) const;
+
+  const v1::LossSpec loss_;
+  const std::unique_ptr<Model> encoder_;
+  const bool separate_;
+  std::vector<MetaParameter> meta_parameters_;
+};
+
+// The model of a resolved job without a head (`embedding_size` 0), or with one of so many outputs.
+// INVALID_ARGUMENT names the field of the spec.
+absl::StatusOr<std::unique_ptr<Model>> CreateEncoder(const v1::JobSpec& resolved,
+                                                     const TaskShape& shape,
+                                                     int64_t embedding_size);
+
+// Cosines of the angles between a [T, m, d] and b [T, n, d], [T, m, n]; 0 for vectors near 0.
+Tensor CosineSimilarities(const Tensor& a, const Tensor& b);
+
+}  // namespace innerloop::meta
