@@ -40,10 +40,6 @@ absl::Status ResolveReptile(v1::Reptile& reptile, const v1::TaskSource& tasks) {
 
 }  // namespace
 
-bool IsMetric(const v1::Algorithm& algorithm) {
-  return algorithm.has_matching_networks() || algorithm.has_prototypical_networks();
-}
-
 absl::Status ResolveAlgorithm(v1::Algorithm& algorithm, const v1::TaskSource& tasks) {
   switch (algorithm.kind_case()) {
     case v1::Algorithm::kMaml:
