@@ -53,8 +53,8 @@ struct TaskShape {
 absl::StatusOr<TaskShape> ShapeOfTasks(const v1::JobSpec& resolved,
                                        const v1::DataSetDescription* data_set);
 
-// Fields that differ, one "path: a against b" each, `iterations` left out. Empty: `b` may go on
-// from `a`'s checkpoint.
+// Fields that differ among those that decide the bits of the parameters after some number of
+// iterations, one "path: a against b" each. Empty: `b` may go on from `a`'s checkpoint.
 std::vector<std::string> SpecDifferences(const v1::JobSpec& a, const v1::JobSpec& b);
 
 // First and one-past-last task of shard `index`: ceil(B / tasks_per_shard) shards whose sizes

@@ -58,18 +58,19 @@ class RealFileSystem final : public FileSystem {
     static std::atomic<uint64_t> counter{0};
     const std::string temporary =
         absl::StrCat(path, ".", getpid(), "-", counter.fetch_add(1), ".tmp");
+    // Errors name the file that the caller knows of.
     const int descriptor = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (descriptor < 0) {
-      return Failed("create", temporary, errno);
+      return Failed("create", path, errno);
     }
     absl::Cleanup remove_it = [&] { unlink(temporary.c_str()); };
     {
       const absl::Cleanup close_it = [&] { close(descriptor); };
       for (const absl::string_view piece : pieces) {
-        INNERLOOP_RETURN_IF_ERROR(WriteAll(descriptor, temporary, piece));
+        INNERLOOP_RETURN_IF_ERROR(WriteAll(descriptor, path, piece));
       }
       if (fsync(descriptor) != 0) {
-        return Failed("sync", temporary, errno);
+        return Failed("sync", path, errno);
       }
     }
     INNERLOOP_RETURN_IF_ERROR(Rename(temporary, path));

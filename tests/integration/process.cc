@@ -8,8 +8,9 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
+#include <list>
+
+#include "tests/core/support/temporary_folder.h"
 
 extern char** environ;
 
@@ -17,13 +18,6 @@ namespace innerloop::integration {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 // Arguments of a process, joined by spaces; empty when it is gone.
 std::string CommandLine(const std::string& pid) {
@@ -38,33 +32,12 @@ bool IsNumber(const std::string& text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
 }
 
-// Folders made by NewFolder, removed at exit.
-class Folders {
- public:
-  ~Folders() {
-    for (const std::string& path : paths_) {
-      std::error_code ignored;
-      fs::remove_all(path, ignored);
-    }
-  }
-  std::string Make() {
-    std::string path = (fs::temp_directory_path() / "innerloop-test-XXXXXX").string();
-    if (mkdtemp(path.data()) == nullptr) {
-      std::abort();
-    }
-    paths_.push_back(path);
-    return path;
-  }
-
- private:
-  std::vector<std::string> paths_;
-};
-
 }  // namespace
 
 std::string NewFolder() {
-  static Folders folders;
-  return folders.Make();
+  // Removed at exit.
+  static std::list<TemporaryFolder> folders;
+  return folders.emplace_back().path();
 }
 
 Process::Process(const std::string& program, const std::vector<std::string>& arguments,

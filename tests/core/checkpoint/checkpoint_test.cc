@@ -236,7 +236,7 @@ TEST(Checkpoint, OtherFilesAreNoCheckpoints) {
   WriteFile(folder / "other", file.header);
   const absl::Status status = ReadCheckpoint(folder / "other").status();
   EXPECT_TRUE(absl::IsInvalidArgument(status));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("none of the format innerloop-checkpoint"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("another program wrote; one of Innerloop's format innerloop-checkpoint-1"));
 }
 
 TEST(Checkpoint, BuffersThatDoNotFitTheLayoutAreRefused) {

@@ -88,13 +88,21 @@ TEST(LoadSplitFiles, AMissingFileIsNamed) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("/nowhere/nope.txt"));
 }
 
-TEST(SpecDifferences, IterationsMayDiffer) {
+TEST(SpecDifferences, WhatDecidesNoBitsMayDiffer) {
   v1::JobSpec a;
   a.set_iterations(100);
   a.set_seed(1);
   v1::JobSpec b = a;
   b.set_iterations(200);
+  b.set_name("another");
+  b.mutable_evaluation()->set_every(5);
+  b.mutable_checkpoint()->set_keep(7);
+  b.mutable_limits()->set_max_seconds(10);
+  b.set_weight(2);
+  b.add_published()->set_source("a paper");
   EXPECT_TRUE(SpecDifferences(a, b).empty());
+  b.mutable_non_finite()->set_max_consecutive(3);
+  EXPECT_EQ(SpecDifferences(a, b).size(), 1);
 }
 
 TEST(SpecDifferences, NamesEachFieldWithBothValues) {

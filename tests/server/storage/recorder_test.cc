@@ -193,8 +193,9 @@ TEST_F(RecorderTest, EvaluationsThatWaitToBeStoredAreKnown) {
   for (const v1::Evaluation& pending : recorder_->PendingEvaluations("a")) {
     known.insert(pending.iteration());
   }
-  for (const v1::Evaluation& stored : *state_->Evaluations("a", 0)) {
-    known.insert(stored.iteration());
+  const auto stored = state_->Evaluations("a", 0);
+  for (const v1::Evaluation& evaluation_stored : *stored) {
+    known.insert(evaluation_stored.iteration());
   }
   EXPECT_THAT(known, ElementsAre(5, 10));
   EXPECT_TRUE(recorder_->Flush().ok());
