@@ -21,6 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kDataSet[] = ".safetensors";
+constexpr char kModel[] = ".pt";
 constexpr char kPart[] = ".part";
 
 struct CachedFile {
@@ -34,7 +35,8 @@ std::vector<CachedFile> FilesIn(const std::string& folder) {
   std::vector<CachedFile> files;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    if (entry.path().extension() != kDataSet && entry.path().extension() != kPart) {
+    if (entry.path().extension() != kDataSet && entry.path().extension() != kModel &&
+        entry.path().extension() != kPart) {
       continue;
     }
     std::error_code gone;
@@ -81,6 +83,9 @@ FileLock::~FileLock() {
 std::string CacheFolder::DataSet(absl::string_view sha256) const {
   return absl::StrCat(path_, "/", sha256, kDataSet);
 }
+std::string CacheFolder::Model(absl::string_view sha256) const {
+  return absl::StrCat(path_, "/", sha256, kModel);
+}
 std::string CacheFolder::Part(absl::string_view sha256) const {
   return absl::StrCat(path_, "/", sha256, kPart);
 }
@@ -88,9 +93,9 @@ std::string CacheFolder::Lock(absl::string_view sha256) const {
   return absl::StrCat(path_, "/", sha256, ".lock");
 }
 
-void CacheFolder::Touch(absl::string_view sha256) const {
+void CacheFolder::Touch(const std::string& path) const {
   std::error_code ignored;
-  fs::last_write_time(DataSet(sha256), fs::file_time_type::clock::now(), ignored);
+  fs::last_write_time(path, fs::file_time_type::clock::now(), ignored);
 }
 
 absl::Status CacheFolder::MakeRoom(const absl::flat_hash_map<std::string, uint64_t>& needed) const {
@@ -133,7 +138,7 @@ absl::Status CacheFolder::MakeRoom(const absl::flat_hash_map<std::string, uint64
 uint64_t CacheFolder::Bytes() const {
   uint64_t bytes = 0;
   for (const CachedFile& file : FilesIn(path_)) {
-    bytes += file.path.extension() == kDataSet ? file.bytes : 0;
+    bytes += file.path.extension() == kPart ? 0 : file.bytes;
   }
   return bytes;
 }

@@ -1,4 +1,4 @@
-// The files of a worker's data-set cache, and which of them go when room is needed.
+// The files of a worker's cache, and which of them go when room is needed.
 #pragma once
 
 #include <cstdint>
@@ -28,9 +28,9 @@ class FileLock {
   int file_;
 };
 
-// SHA256.safetensors and SHA256.part in a folder that several workers may share. A file's time of
-// modification tells when it was used last, so that all of them know. Used by DataSetCache.
-// Thread-compatible.
+// SHA256.safetensors (data sets), SHA256.pt (models) and SHA256.part in a folder that several
+// workers may share. A file's time of modification tells when it was used last, so that all of them
+// know. Used by DataSetCache. Thread-compatible.
 class CacheFolder {
  public:
   // Holds at most `most_bytes`.
@@ -38,18 +38,19 @@ class CacheFolder {
       : path_(std::move(path)), most_bytes_(most_bytes) {}
 
   std::string DataSet(absl::string_view sha256) const;
+  std::string Model(absl::string_view sha256) const;
   std::string Part(absl::string_view sha256) const;
   std::string Lock(absl::string_view sha256) const;
 
-  // The data set is used now.
-  void Touch(absl::string_view sha256) const;
-  // Removes what was not used for longest until `needed` fits beside the rest: data sets, and the
+  // The file is used now.
+  void Touch(const std::string& path) const;
+  // Removes what was not used for longest until `needed` fits beside the rest: files, and the
   // parts that broken fetches left. `needed` maps the hashes that must stay to the bytes that they
   // have or will have. What another worker of the folder reads or fetches at this moment stays,
   // too; what it only holds open lives on until it closes it. RESOURCE_EXHAUSTED when it does not
   // fit.
   absl::Status MakeRoom(const absl::flat_hash_map<std::string, uint64_t>& needed) const;
-  // Of all data sets, without parts.
+  // Of all files, without parts.
   uint64_t Bytes() const;
 
  private:

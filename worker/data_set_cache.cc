@@ -13,7 +13,6 @@
 #include "core/support/file_system.h"
 #include "core/support/mapped_file.h"
 #include "core/support/status_macros.h"
-#include "worker/data_set_fetch.h"
 
 namespace innerloop::worker {
 namespace {
@@ -47,7 +46,7 @@ absl::StatusOr<std::shared_ptr<const Dataset>> DataSetCache::Get(
   }
   absl::MutexLock loading(&LoadingMutex(sha256));
   if (auto data_set = FindOpen(sha256)) {
-    folder_.Touch(sha256);
+    folder_.Touch(folder_.DataSet(sha256));
     return data_set;
   }
   auto data_set = Load(description, stub);
@@ -80,31 +79,53 @@ absl::StatusOr<std::shared_ptr<const Dataset>> DataSetCache::Load(
   // Until it is open: another worker might remove it to make room.
   INNERLOOP_ASSIGN_OR_RETURN(const FileLock lock,
                              FileLock::Take(folder_.Lock(description.sha256())));
-  INNERLOOP_RETURN_IF_ERROR(Provide(description, stub));
-  folder_.Touch(description.sha256());
-  return Dataset::Open(folder_.DataSet(description.sha256()));
+  const std::string path = folder_.DataSet(description.sha256());
+  INNERLOOP_RETURN_IF_ERROR(Provide({absl::StrCat("data set '", description.name(), "'"),
+                                     description.sha256(), description.bytes()},
+                                    path, stub));
+  folder_.Touch(path);
+  return Dataset::Open(path);
 }
 
-absl::Status DataSetCache::Provide(const v1::DataSetDescription& description,
+absl::StatusOr<std::string> DataSetCache::GetModel(const v1::TorchScriptModel& model,
+                                                   v1::Work::StubInterface& stub) {
+  const std::string& sha256 = model.sha256();
+  if (!IsSha256Hex(sha256)) {
+    return absl::InvalidArgumentError("the job's model comes without a SHA-256");
+  }
+  absl::MutexLock loading(&LoadingMutex(sha256));
+  INNERLOOP_ASSIGN_OR_RETURN(const FileLock lock, FileLock::Take(folder_.Lock(sha256)));
+  std::string path = folder_.Model(sha256);
+  const absl::Status provided =
+      Provide({absl::StrCat("model ", sha256), sha256, model.bytes()}, path, stub);
+  {
+    absl::MutexLock lock_held(&mu_);
+    held_.erase(sha256);
+  }
+  INNERLOOP_RETURN_IF_ERROR(provided);
+  folder_.Touch(path);
+  return path;
+}
+
+absl::Status DataSetCache::Provide(const FileToFetch& file, const std::string& path,
                                    v1::Work::StubInterface& stub) {
-  const std::string path = folder_.DataSet(description.sha256());
   if (std::filesystem::exists(path)) {
-    if (IsIntact(path, description.sha256())) {
+    if (IsIntact(path, file.sha256)) {
       return absl::OkStatus();
     }
-    spdlog::warn("{} is damaged; fetching data set '{}' again", path, description.name());
+    spdlog::warn("{} is damaged; fetching {} again", path, file.what);
     INNERLOOP_RETURN_IF_ERROR(FileSystem::Real().Remove(path));
   }
-  INNERLOOP_RETURN_IF_ERROR(MakeRoom(description));
-  const std::string part_path = folder_.Part(description.sha256());
+  INNERLOOP_RETURN_IF_ERROR(MakeRoom(file));
+  const std::string part_path = folder_.Part(file.sha256);
   std::error_code ignored;
   const bool resumed = std::filesystem::file_size(part_path, ignored) > 0 && !ignored;
-  spdlog::info("fetching data set '{}' ({} bytes)", description.name(), description.bytes());
-  absl::Status status = Fetch(description, stub);
+  spdlog::info("fetching {} ({} bytes)", file.what, file.bytes);
+  absl::Status status = Fetch(file, stub);
   if (resumed && absl::IsDataLoss(status)) {
     // The part that was there may be the damaged one.
     INNERLOOP_RETURN_IF_ERROR(FileSystem::Real().Remove(part_path));
-    status = Fetch(description, stub);
+    status = Fetch(file, stub);
   }
   INNERLOOP_RETURN_IF_ERROR(status);
   INNERLOOP_RETURN_IF_ERROR(FileSystem::Real().Rename(part_path, path));
@@ -112,9 +133,9 @@ absl::Status DataSetCache::Provide(const v1::DataSetDescription& description,
   return absl::OkStatus();
 }
 
-absl::Status DataSetCache::MakeRoom(const v1::DataSetDescription& description) {
+absl::Status DataSetCache::MakeRoom(const FileToFetch& file) {
   absl::MutexLock lock(&mu_);
-  absl::flat_hash_map<std::string, uint64_t> needed = {{description.sha256(), description.bytes()}};
+  absl::flat_hash_map<std::string, uint64_t> needed = {{file.sha256, file.bytes}};
   for (const auto& [sha256, held] : held_) {
     if (held.fetching || !held.data_set.expired()) {
       needed.emplace(sha256, held.bytes);
@@ -122,15 +143,14 @@ absl::Status DataSetCache::MakeRoom(const v1::DataSetDescription& description) {
   }
   const absl::Status room = folder_.MakeRoom(needed);
   if (!room.ok()) {
-    return {room.code(), absl::StrCat("no room for data set '", description.name(), "' of ",
-                                      description.bytes(), " bytes: ", room.message())};
+    return {room.code(), absl::StrCat("no room for ", file.what, " of ", file.bytes,
+                                      " bytes: ", room.message())};
   }
-  held_[description.sha256()] = {description.bytes(), /*fetching=*/true, {}};
+  held_[file.sha256] = {file.bytes, /*fetching=*/true, {}};
   return absl::OkStatus();
 }
 
-absl::Status DataSetCache::Fetch(const v1::DataSetDescription& description,
-                                 v1::Work::StubInterface& stub) {
+absl::Status DataSetCache::Fetch(const FileToFetch& file, v1::Work::StubInterface& stub) {
   grpc::ClientContext context;
   {
     absl::MutexLock lock(&mu_);
@@ -143,7 +163,7 @@ absl::Status DataSetCache::Fetch(const v1::DataSetDescription& description,
     absl::MutexLock lock(&mu_);
     fetches_.erase(&context);
   };
-  return FetchDataSetFile(stub, context, description, folder_.Part(description.sha256()));
+  return FetchFile(stub, context, file, folder_.Part(file.sha256));
 }
 
 void DataSetCache::CancelFetches() {

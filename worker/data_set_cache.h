@@ -1,4 +1,4 @@
-// The data sets that a worker has, by hash.
+// The data sets and users' models that a worker has, by hash.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@
 #include "innerloop/v1/checkpoint.pb.h"
 #include "innerloop/v1/work.grpc.pb.h"
 #include "worker/cache_folder.h"
+#include "worker/data_set_fetch.h"
 #include "worker/metrics.h"
 
 namespace innerloop::worker {
@@ -35,11 +36,15 @@ class DataSetCache {
   // full, or what is in use leaves no room for it.
   absl::StatusOr<std::shared_ptr<const Dataset>> Get(const v1::DataSetDescription& description,
                                                      v1::Work::StubInterface& stub);
+  // Path of a model's file, fetched first when it is not there; to be opened before it makes room
+  // for others. Errors as above.
+  absl::StatusOr<std::string> GetModel(const v1::TorchScriptModel& model,
+                                       v1::Work::StubInterface& stub);
   // Breaks off all fetches, now and later.
   void CancelFetches();
 
  private:
-  // A data set that is being fetched or may be open.
+  // A file that is being fetched, or a data set that may be open.
   struct Held {
     uint64_t bytes = 0;
     bool fetching = false;
@@ -53,10 +58,11 @@ class DataSetCache {
   absl::StatusOr<std::shared_ptr<const Dataset>> Load(const v1::DataSetDescription& description,
                                                       v1::Work::StubInterface& stub)
       ABSL_LOCKS_EXCLUDED(mu_);
-  absl::Status Provide(const v1::DataSetDescription& description, v1::Work::StubInterface& stub)
-      ABSL_LOCKS_EXCLUDED(mu_);
-  absl::Status MakeRoom(const v1::DataSetDescription& description) ABSL_LOCKS_EXCLUDED(mu_);
-  absl::Status Fetch(const v1::DataSetDescription& description, v1::Work::StubInterface& stub)
+  // Sees to it that the file is at `path`.
+  absl::Status Provide(const FileToFetch& file, const std::string& path,
+                       v1::Work::StubInterface& stub) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status MakeRoom(const FileToFetch& file) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status Fetch(const FileToFetch& file, v1::Work::StubInterface& stub)
       ABSL_LOCKS_EXCLUDED(mu_);
 
   const CacheFolder folder_;

@@ -95,43 +95,39 @@ class PartFile {
   uint64_t size_ = 0;
 };
 
-absl::Status CheckSpace(const v1::DataSetDescription& description, uint64_t missing,
-                        const std::string& path) {
+absl::Status CheckSpace(const FileToFetch& file, uint64_t missing, const std::string& path) {
   struct statvfs disk {};
   if (statvfs(path.c_str(), &disk) != 0) {
     return absl::OkStatus();  // writing will tell
   }
   const uint64_t free = static_cast<uint64_t>(disk.f_bavail) * disk.f_frsize;
   if (missing > free) {
-    return absl::ResourceExhaustedError(absl::StrCat("data set '", description.name(), "' needs ",
-                                                     missing, " more bytes; the disk of ", path,
-                                                     " has ", free, " free"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        file.what, " needs ", missing, " more bytes; the disk of ", path, " has ", free, " free"));
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::Status FetchDataSetFile(v1::Work::StubInterface& stub, grpc::ClientContext& context,
-                              const v1::DataSetDescription& description,
-                              const std::string& part_path) {
+absl::Status FetchFile(v1::Work::StubInterface& stub, grpc::ClientContext& context,
+                       const FileToFetch& file, const std::string& part_path) {
   PartFile part(part_path);
-  INNERLOOP_RETURN_IF_ERROR(part.Open(description.bytes()));
-  INNERLOOP_RETURN_IF_ERROR(CheckSpace(description, description.bytes() - part.size(), part_path));
+  INNERLOOP_RETURN_IF_ERROR(part.Open(file.bytes));
+  INNERLOOP_RETURN_IF_ERROR(CheckSpace(file, file.bytes - part.size(), part_path));
 
-  if (part.size() < description.bytes()) {
+  if (part.size() < file.bytes) {
     v1::FetchFileRequest request;
-    request.set_sha256(description.sha256());
+    request.set_sha256(file.sha256);
     request.set_offset(part.size());
     const auto reader = stub.FetchFile(&context, request);
     v1::FileChunk chunk;
     absl::Status status;
     while (status.ok() && reader->Read(&chunk)) {
-      if (chunk.offset() != part.size() ||
-          chunk.data().size() > description.bytes() - part.size()) {
+      if (chunk.offset() != part.size() || chunk.data().size() > file.bytes - part.size()) {
         status = absl::DataLossError(
             absl::StrCat("a piece of ", chunk.data().size(), " bytes at offset ", chunk.offset(),
-                         " where offset ", part.size(), " of ", description.bytes(), " is next"));
+                         " where offset ", part.size(), " of ", file.bytes, " is next"));
       } else {
         status = part.Append(chunk.data());
       }
@@ -141,21 +137,19 @@ absl::Status FetchDataSetFile(v1::Work::StubInterface& stub, grpc::ClientContext
     }
     const absl::Status finished = FromGrpc(reader->Finish());
     status.Update(finished);
-    if (status.ok() && part.size() != description.bytes()) {
+    if (status.ok() && part.size() != file.bytes) {
       status = absl::DataLossError(
-          absl::StrCat("it ends after ", part.size(), " of ", description.bytes(), " bytes"));
+          absl::StrCat("it ends after ", part.size(), " of ", file.bytes, " bytes"));
     }
     if (!status.ok()) {
-      return {status.code(),
-              absl::StrCat("cannot fetch data set '", description.name(), "': ", status.message())};
+      return {status.code(), absl::StrCat("cannot fetch ", file.what, ": ", status.message())};
     }
   }
   const std::string hash = part.FinishHash();
-  if (hash != description.sha256()) {
+  if (hash != file.sha256) {
     unlink(part_path.c_str());
-    return absl::DataLossError(absl::StrCat("data set '", description.name(),
-                                            "' arrived with SHA-256 ", hash, " instead of ",
-                                            description.sha256()));
+    return absl::DataLossError(
+        absl::StrCat(file.what, " arrived with SHA-256 ", hash, " instead of ", file.sha256));
   }
   return part.Sync();
 }

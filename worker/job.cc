@@ -19,12 +19,15 @@ std::string OfSlots(int slots, int64_t bytes) {
 }  // namespace
 
 Job::Job(v1::JobDescription description, const ProgramFactory& factory, DataSetCache& data_sets,
-         std::shared_ptr<v1::Work::StubInterface> stub, int slots)
+         std::shared_ptr<v1::Work::StubInterface> stub, int slots,
+         const absl::flat_hash_set<std::string>& allowed_models)
     : description_(std::move(description)),
       factory_(factory),
       data_sets_(data_sets),
       stub_(std::move(stub)),
-      slots_(slots) {}
+      slots_(slots),
+      allowed_models_(allowed_models),
+      spec_(description_.spec()) {}
 
 Job::~Job() {
   const absl::MutexLock lock(&mu_);
@@ -43,10 +46,29 @@ absl::Duration Job::patience() const {
                                             : absl::InfiniteDuration();
 }
 
-absl::Status Job::LoadDataSet() {
+absl::Status Job::CheckAllowed() const {
+  const v1::ModelSpec& model = description_.spec().model();
+  if (!model.has_torchscript() || allowed_models_.contains(model.torchscript().sha256())) {
+    return absl::OkStatus();
+  }
+  return absl::PermissionDeniedError(
+      absl::StrCat("it brings code of its author, a TorchScript model, which this worker does not "
+                   "allow; if you trust it, start the worker with --allow-model ",
+                   model.torchscript().sha256()));
+}
+
+absl::Status Job::LoadFiles() {
+  INNERLOOP_RETURN_IF_ERROR(CheckAllowed());
   absl::MutexLock lock(&mu_);
+  if (program_ != nullptr) {
+    return absl::OkStatus();
+  }
   if (data_set_ == nullptr && description_.has_data_set()) {
     INNERLOOP_ASSIGN_OR_RETURN(data_set_, data_sets_.Get(description_.data_set(), *stub_));
+  }
+  if (spec_.model().has_torchscript()) {
+    v1::TorchScriptModel& model = *spec_.mutable_model()->mutable_torchscript();
+    INNERLOOP_ASSIGN_OR_RETURN(*model.mutable_file(), data_sets_.GetModel(model, *stub_));
   }
   return absl::OkStatus();
 }
@@ -54,7 +76,7 @@ absl::Status Job::LoadDataSet() {
 absl::StatusOr<const meta::Program*> Job::Program(uint64_t max_parameters) {
   absl::MutexLock lock(&mu_);
   if (program_ == nullptr) {
-    INNERLOOP_ASSIGN_OR_RETURN(program_, factory_(description_.spec(), data_set_, max_parameters));
+    INNERLOOP_ASSIGN_OR_RETURN(program_, factory_(spec_, data_set_, max_parameters));
     EstimateMemory();
   }
   const auto scalars = static_cast<uint64_t>(program_->layout().scalars());

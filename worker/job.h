@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
@@ -26,24 +27,27 @@ using ProgramFactory = std::function<absl::StatusOr<std::unique_ptr<meta::Progra
 class Job {
  public:
   // `stub` is where the data set comes from; factory and cache outlive the job. `slots` compute it
-  // at most at a time.
+  // at most at a time. Of users' models those with the hashes in `allowed_models` may run.
   Job(v1::JobDescription description, const ProgramFactory& factory, DataSetCache& data_sets,
-      std::shared_ptr<v1::Work::StubInterface> stub, int slots);
+      std::shared_ptr<v1::Work::StubInterface> stub, int slots,
+      const absl::flat_hash_set<std::string>& allowed_models);
   // Logs how much memory the job took.
   ~Job();
 
   const std::string& id() const { return description_.job_id(); }
   // How long one work item may compute before its slot counts as hanging.
   absl::Duration patience() const;
-  // The first slot that asks fetches and opens the job's data set, others wait meanwhile. A failure
-  // is not kept: the next one tries again. RESOURCE_EXHAUSTED when this machine's disk is full.
-  absl::Status LoadDataSet() ABSL_LOCKS_EXCLUDED(mu_);
+  // The first slot that asks fetches and opens the job's data set and the user's model, others wait
+  // meanwhile. A failure is not kept: the next one tries again. RESOURCE_EXHAUSTED when this
+  // machine's disk is full; PERMISSION_DENIED when this worker does not allow the model.
+  absl::Status LoadFiles() ABSL_LOCKS_EXCLUDED(mu_);
   // The job's program, made by the first slot that asks once the data set is there, which logs how
   // much memory it will take.
   // RESOURCE_EXHAUSTED when it has more than `max_parameters` scalars.
   absl::StatusOr<const meta::Program*> Program(uint64_t max_parameters) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
+  absl::Status CheckAllowed() const;
   void EstimateMemory() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const v1::JobDescription description_;
@@ -51,8 +55,11 @@ class Job {
   DataSetCache& data_sets_;
   const std::shared_ptr<v1::Work::StubInterface> stub_;
   const int slots_;
+  const absl::flat_hash_set<std::string>& allowed_models_;
 
   absl::Mutex mu_;
+  // The job's, with the model's file where it lies here.
+  v1::JobSpec spec_ ABSL_GUARDED_BY(mu_);
   std::shared_ptr<const Dataset> data_set_ ABSL_GUARDED_BY(mu_);
   std::unique_ptr<meta::Program> program_ ABSL_GUARDED_BY(mu_);
   // Of one slot; -1 when it could not be told.

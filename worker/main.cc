@@ -17,13 +17,18 @@
 #include "absl/random/random.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/job/task_view.h"
 #include "core/meta/program.h"
 #include "core/rpc/listen_address.h"
+#include "core/support/checksum.h"
 #include "core/support/die_with_parent.h"
 #include "core/support/logging.h"
 #include "core/support/version.h"
+#include "worker/cache_folder.h"
 #include "worker/health.h"
 #include "worker/metrics.h"
+#include "worker/model_program.h"
+#include "worker/model_service.h"
 #include "worker/worker.h"
 
 namespace innerloop::worker {
@@ -102,6 +107,16 @@ void Declare(CLI::App& app, Flags& flags) {
                  "Most memory for parameters of all jobs, e.g. 8GiB")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
       ->default_str("8GiB");
+  app.add_option("--allow-model", options.allowed_models,
+                 "SHA-256 of a TorchScript model that jobs may bring; may be given several times. "
+                 "It is code that runs with this program's rights")
+      ->check([](const std::string& hash) {
+        return IsSha256Hex(hash) ? "" : "a SHA-256 is 64 lower-case hexadecimal digits";
+      });
+  app.add_option("--model-memory", options.model_memory_bytes,
+                 "Most memory of each process that runs such a model, e.g. 4GiB")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->default_str("4GiB");
   app.add_option("--log-level", flags.log.level, "trace, debug, info, warning, error or off")
       ->capture_default_str();
   app.add_option("--log-format", flags.log.format, "text or json")->capture_default_str();
@@ -178,6 +193,23 @@ int Fail(const absl::Status& status, int code) {
   return code;
 }
 
+// Users' models run in processes of their own, everything else in this one.
+ProgramFactory Programs(const Options& options) {
+  return [&options](const v1::JobSpec& spec, std::shared_ptr<const Dataset> data_set,
+                    uint64_t max_parameters) -> absl::StatusOr<std::unique_ptr<meta::Program>> {
+    if (!spec.model().has_torchscript()) {
+      return meta::Program::Create(spec, std::move(data_set), max_parameters);
+    }
+    ModelFiles files{.model = spec.model().torchscript().file()};
+    if (data_set != nullptr) {
+      files.data_set = CacheFolder(options.cache_dir, options.max_cache_bytes)
+                           .DataSet(*DataUseOf(spec.tasks()).sha256);
+    }
+    return ModelProgram::Create(spec, files, std::move(data_set), max_parameters,
+                                {.memory_bytes = options.model_memory_bytes});
+  };
+}
+
 int Serve(Flags& flags, const sigset_t& signals) {
   const v1::NumericsFingerprint fingerprint = meta::Fingerprint();
   auto metrics = Metrics::Create(flags.metrics_listen,
@@ -197,7 +229,7 @@ int Serve(Flags& flags, const sigset_t& signals) {
   flags.options.metrics_address = ReachableAddress((*metrics)->address(), HostName());
   absl::BitGen random;
   auto worker = Worker::Create(
-      flags.options, {.create_program = meta::Program::Create,
+      flags.options, {.create_program = Programs(flags.options),
                       .prepare_thread = meta::PrepareComputeThread,
                       .fingerprint = fingerprint,
                       .metrics = **metrics,
@@ -233,6 +265,9 @@ int Serve(Flags& flags, const sigset_t& signals) {
 }
 
 int Main(int argc, char** argv) {
+  if (argc > 1 && absl::string_view(argv[1]) == kModelProcessFlag) {
+    return ServeModel(argv[2]);
+  }
   const sigset_t signals = SignalThread::Block();
   CLI::App app(
       "Computes shards of meta-training jobs for an Innerloop coordinator. SIGTERM lets it finish "
@@ -246,9 +281,9 @@ int Main(int argc, char** argv) {
     if (error.get_exit_code() == 0) {  // --help, --version
       return app.exit(error);
     }
-    return Fail(absl::InvalidArgumentError(
-                    absl::StrCat(error.what(), " (see: innerloop-worker --help)")),
-                kBadUsage);
+    return Fail(
+        absl::InvalidArgumentError(absl::StrCat(error.what(), " (see: innerloop-worker --help)")),
+        kBadUsage);
   }
   if (flags.die_with_parent) {
     DieWithParent();

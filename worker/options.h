@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 
@@ -23,6 +24,11 @@ struct Options {
   uint64_t max_cache_bytes = uint64_t{20} << 30;
   // Most bytes of parameters that are held at a time, over all jobs and versions.
   uint64_t max_parameter_bytes = uint64_t{8} << 30;
+  // SHA-256 of the TorchScript models that jobs may bring, lower-case hex. TorchScript is no
+  // sandbox: a model may read what this process may read.
+  std::vector<std::string> allowed_models;
+  // Most writable memory of a process that runs such a model; each slot that computes one has one.
+  uint64_t model_memory_bytes = uint64_t{4} << 30;
   // Back-off between attempts to connect: grows from the first to the last, with jitter.
   absl::Duration first_backoff = absl::Milliseconds(100);
   absl::Duration last_backoff = absl::Seconds(5);

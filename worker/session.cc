@@ -116,8 +116,9 @@ absl::Status Session::OnJob(v1::JobDescription& description) {
     return absl::ResourceExhaustedError(
         absl::StrCat("more than ", kMaxJobs, " jobs on one stream"));
   }
-  auto job = std::make_shared<Job>(std::move(description), context_.create_program,
-                                   context_.data_sets, stub_, context_.slots.slots());
+  auto job =
+      std::make_shared<Job>(std::move(description), context_.create_program, context_.data_sets,
+                            stub_, context_.slots.slots(), context_.allowed_models);
   if (!jobs_.try_emplace(id, std::move(job)).second) {
     return absl::InvalidArgumentError(absl::StrCat("job ", id, " is described twice"));
   }

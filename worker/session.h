@@ -46,6 +46,7 @@ struct SessionContext {
   v1::Hello hello;
   ProgramFactory create_program;
   uint64_t max_parameters = UINT64_MAX;
+  absl::flat_hash_set<std::string> allowed_models;
   std::shared_ptr<ParameterMemory> memory;
   DataSetCache& data_sets;
   SlotPool& slots;

@@ -42,6 +42,8 @@ absl::Status RunEvaluation(const meta::Program& program, const FlatBuffer& param
   return absl::OkStatus();
 }
 
+}  // namespace
+
 absl::Status Compute(const meta::Program& program, const v1::WorkItem& work,
                      const FlatBuffer* parameters, WorkOutcome& outcome) {
   if (work.kind_case() == v1::WorkItem::kInitialise) {
@@ -58,8 +60,6 @@ absl::Status Compute(const meta::Program& program, const v1::WorkItem& work,
   return RunEvaluation(program, *parameters, work.evaluation(), outcome);
 }
 
-}  // namespace
-
 uint64_t MaxParameters(uint64_t memory) { return memory / (4 * sizeof(float)); }
 
 WorkOutcome RunWork(const v1::WorkItem& work, Job& job, const FlatBuffer* parameters,
@@ -68,11 +68,12 @@ WorkOutcome RunWork(const v1::WorkItem& work, Job& job, const FlatBuffer* parame
   // Too large for the coordinator's own limit is the job's fault; too large for this machine is
   // not: another worker may hold it.
   const auto fail = [&outcome](const absl::Status& status, bool own_limit) {
-    outcome.kind = own_limit && absl::IsResourceExhausted(status) ? WorkOutcome::Kind::kDeclined
-                                                                  : WorkOutcome::Kind::kFailed;
+    const bool declined =
+        (own_limit && absl::IsResourceExhausted(status)) || absl::IsPermissionDenied(status);
+    outcome.kind = declined ? WorkOutcome::Kind::kDeclined : WorkOutcome::Kind::kFailed;
     outcome.status = status;
   };
-  if (const absl::Status status = job.LoadDataSet(); !status.ok()) {
+  if (const absl::Status status = job.LoadFiles(); !status.ok()) {
     fail(status, /*own_limit=*/true);
     return outcome;
   }

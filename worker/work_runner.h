@@ -33,6 +33,10 @@ struct WorkOutcome {
 // versions, the update and the graph of an inner loop come on top of one copy.
 uint64_t MaxParameters(uint64_t memory);
 
+// Has the program compute the item, into outcome.result and outcome.buffer. `parameters` as below.
+absl::Status Compute(const meta::Program& program, const v1::WorkItem& work,
+                     const FlatBuffer* parameters, WorkOutcome& outcome);
+
 // Runs in a slot's thread. `parameters` is null for an initialisation.
 WorkOutcome RunWork(const v1::WorkItem& work, Job& job, const FlatBuffer* parameters,
                     uint64_t max_parameters, Slot& slot);

@@ -59,7 +59,7 @@ TEST_F(CacheFolderTest, WhatWasUnusedForLongestGoesUntilTheRestFits) {
 TEST_F(CacheFolderTest, AUseIsRemembered) {
   Put(folder_.DataSet(Hash('a')), 10 * kGiB, 30);
   Put(folder_.DataSet(Hash('b')), 10 * kGiB, 20);
-  folder_.Touch(Hash('a'));
+  folder_.Touch(folder_.DataSet(Hash('a')));
   EXPECT_EQ(folder_.MakeRoom({{Hash('c'), 1}}), absl::OkStatus());
   EXPECT_TRUE(Has('a'));
   EXPECT_FALSE(Has('b'));
