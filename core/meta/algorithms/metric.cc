@@ -100,7 +100,7 @@ Tensor MetricAlgorithm::Classify(absl::Span<const Tensor> theta, const TaskBatch
   const EmbeddedTasks embedded = Embed(theta, tasks, transduction);
   const size_t encoders = separate_ ? 2 : 1;
   const Tensor scores = Scores(embedded, theta.subspan(encoders * encoder_->parameters().size()));
-  const Tensor unseen = (embedded.membership.sum(1, /*keepdim=*/true) == 0);
+  const Tensor unseen = embedded.membership.sum(1, /*keepdim=*/true) == 0;
   return at::log_softmax(scores.masked_fill(unseen, kLowestScore), 2)
       .masked_fill(unseen, kUnseenLogProbability);
 }
@@ -108,6 +108,7 @@ Tensor MetricAlgorithm::Classify(absl::Span<const Tensor> theta, const TaskBatch
 EmbeddedTasks MetricAlgorithm::Embed(absl::Span<const Tensor> theta, const TaskBatch& tasks,
                                      v1::Transduction transduction) const {
   Tensors expanded;  // each task's view of the same values
+  expanded.reserve(theta.size());
   for (const Tensor& tensor : theta) {
     std::vector<int64_t> sizes = {tasks.tasks()};
     sizes.insert(sizes.end(), tensor.sizes().begin(), tensor.sizes().end());

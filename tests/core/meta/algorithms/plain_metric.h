@@ -12,11 +12,10 @@ using Row = std::vector<double>;
 using Rows = std::vector<Row>;
 
 inline Rows RowsOf(const Tensor& matrix) {
-  Rows rows;
-  for (int64_t i = 0; i < matrix.size(0); ++i) {
-    Row& row = rows.emplace_back();
-    for (int64_t j = 0; j < matrix.size(1); ++j) {
-      row.push_back(matrix[i][j].item<double>());
+  Rows rows(static_cast<size_t>(matrix.size(0)), Row(static_cast<size_t>(matrix.size(1))));
+  for (size_t i = 0; i < rows.size(); ++i) {
+    for (size_t j = 0; j < rows[i].size(); ++j) {
+      rows[i][j] = matrix[static_cast<int64_t>(i)][static_cast<int64_t>(j)].item<double>();
     }
   }
   return rows;
@@ -52,7 +51,7 @@ struct Support {
 // Probabilities of the classes for a query by prototypes at `scale` times a distance.
 inline Row ByPrototypes(const Support& support, const Row& query, int64_t classes, bool cosine,
                         double scale) {
-  Row probabilities;
+  Row probabilities(static_cast<size_t>(classes));
   double sum = 0;
   for (int64_t c = 0; c < classes; ++c) {
     Row prototype(query.size(), 0);
@@ -70,8 +69,9 @@ inline Row ByPrototypes(const Support& support, const Row& query, int64_t classe
     }
     const double distance =
         cosine ? 1 - Cosine(query, prototype) : SquaredDistance(query, prototype);
-    probabilities.push_back(std::exp(-scale * distance));
-    sum += probabilities.back();
+    const double likelihood = std::exp(-scale * distance);
+    probabilities[static_cast<size_t>(c)] = likelihood;
+    sum += likelihood;
   }
   for (double& probability : probabilities) {
     probability /= sum;
