@@ -7,9 +7,9 @@
 
 namespace innerloop {
 
-// Whether every split that the resolved job trains or is evaluated on has enough classes, and they
-// enough examples, for its tasks. INVALID_ARGUMENT: "tasks.episodes.ways is 30; the test split of
-// 'digits' has 10 classes".
+// Whether every split that the resolved job trains or is evaluated on has enough classes or groups,
+// and they enough examples, for its tasks. INVALID_ARGUMENT: "tasks.episodes.ways is 30; the test
+// split of 'digits' has 10 classes".
 absl::Status CheckJobAgainstData(const v1::JobSpec& resolved, const Dataset& dataset);
 
 }  // namespace innerloop

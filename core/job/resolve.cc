@@ -12,7 +12,6 @@ namespace {
 
 constexpr uint32_t kMaxMetaBatch = 1'000'000;
 constexpr uint64_t kMaxIterations = 1'000'000'000'000;
-constexpr uint32_t kFusedWidth = 256;
 
 std::string DefaultName(const v1::JobSpec& spec) {
   const auto member = [](const google::protobuf::Message& message, absl::string_view oneof) {
@@ -45,58 +44,6 @@ absl::Status ResolveBatches(v1::JobSpec& spec) {
     return absl::InvalidArgumentError("iterations is missing or 0; it must be at least 1");
   }
   return InRange("iterations", spec.iterations(), uint64_t{1}, kMaxIterations);
-}
-
-// Why the fused engine cannot compute the job; empty when it can.
-std::string WhyNotFused(const v1::JobSpec& spec) {
-  const v1::ModelSpec& model = spec.model();
-  if (model.has_conv4()) {
-    return "model.conv4";
-  }
-  if (model.has_mlp() && model.mlp().batch_norm()) {
-    return "model.mlp.batch_norm";
-  }
-  if (model.has_mlp() && model.mlp().activation() == v1::ACTIVATION_GELU) {
-    return "ACTIVATION_GELU";
-  }
-  if (!spec.algorithm().has_maml()) {
-    return "algorithms other than maml";
-  }
-  if (!spec.algorithm().maml().inner_optimizer().has_sgd()) {
-    return "inner optimisers other than sgd";
-  }
-  if (spec.loss().kind() != v1::LossSpec::KIND_MSE &&
-      spec.loss().kind() != v1::LossSpec::KIND_CROSS_ENTROPY) {
-    return "losses other than KIND_MSE and KIND_CROSS_ENTROPY";
-  }
-  return "";
-}
-
-bool IsSmall(const v1::ModelSpec& model, const TaskShape* shape) {
-  const bool small_ends = shape != nullptr && shape->outputs <= kFusedWidth &&
-                          shape->input.size() == 1 && shape->input[0] <= kFusedWidth;
-  return small_ends && std::all_of(model.mlp().hidden().begin(), model.mlp().hidden().end(),
-                                   [](uint32_t width) { return width <= kFusedWidth; });
-}
-
-absl::Status ResolveEngine(v1::JobSpec& spec, const TaskShape* shape) {
-  v1::ComputeSpec& compute = *spec.mutable_compute();
-  if (!v1::ComputeSpec::Engine_IsValid(compute.engine())) {
-    return absl::InvalidArgumentError("compute.engine has an unknown value");
-  }
-  const std::string why_not = WhyNotFused(spec);
-  if (compute.engine() == v1::ComputeSpec::ENGINE_FUSED && !why_not.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "compute.engine is ENGINE_FUSED, which does not know ", why_not, "; leave it out"));
-  }
-  // Without its data set the size of a job's inputs is not known: decide when it is.
-  const bool decidable = shape != nullptr || !why_not.empty();
-  if (compute.engine() == v1::ComputeSpec::ENGINE_UNSPECIFIED && decidable) {
-    compute.set_engine(why_not.empty() && IsSmall(spec.model(), shape)
-                           ? v1::ComputeSpec::ENGINE_FUSED
-                           : v1::ComputeSpec::ENGINE_AUTOGRAD);
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -189,6 +136,7 @@ absl::StatusOr<v1::JobSpec> ResolveJobSpec(const v1::JobSpec& spec,
     SetDataSetSha256(*resolved.mutable_tasks(), data_set->sha256());
   }
   INNERLOOP_RETURN_IF_ERROR(job::ResolveModel(resolved, known_shape));
+  INNERLOOP_RETURN_IF_ERROR(job::CheckPadding(resolved));
   INNERLOOP_RETURN_IF_ERROR(job::CheckMetric(resolved, known_shape));
   INNERLOOP_RETURN_IF_ERROR(job::ResolveLoss(resolved, known_shape));
   INNERLOOP_RETURN_IF_ERROR(job::ResolveAlgorithm(*resolved.mutable_algorithm(), resolved.tasks()));

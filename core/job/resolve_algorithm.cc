@@ -53,10 +53,14 @@ absl::Status ResolveAlgorithm(v1::Algorithm& algorithm, const v1::TaskSource& ta
     case v1::Algorithm::kPrototypicalNetworks:
       return ResolvePrototypicalNetworks(*algorithm.mutable_prototypical_networks());
     case v1::Algorithm::kPretraining:
+      return ResolveInner("algorithm.pretraining.inner_optimizer",
+                          *algorithm.mutable_pretraining()->mutable_inner_optimizer());
     case v1::Algorithm::KIND_NOT_SET:
       break;
   }
-  return Missing("algorithm", "maml or reptile");
+  return Missing("algorithm",
+                 "maml, reptile, matching_networks, prototypical_networks, lstm_meta_learner or "
+                 "pretraining");
 }
 
 }  // namespace innerloop::job

@@ -11,6 +11,21 @@ namespace innerloop::job {
 bool IsMetric(const v1::Algorithm& algorithm);
 // Needs no data set.
 absl::Status ResolveTasks(v1::TaskSource& tasks);
+absl::Status ResolveGrouped(v1::GroupedTasks& tasks);
+// `field` and `many` are the split's name and what it divides in messages.
+absl::Status CheckSplit(absl::string_view field, absl::string_view many,
+                        const v1::ClassSplit& split);
+absl::Status CheckSplitCounts(absl::string_view field, absl::string_view many,
+                              const v1::ClassSplit& split, const std::string& dataset,
+                              uint64_t available);
+absl::Status CheckDataSetFields(absl::string_view field, const std::string& dataset,
+                                const std::string& sha256);
+absl::Status CheckGroupedAgainstDataSet(const v1::GroupedTasks& tasks,
+                                        const v1::DataSetDescription& data_set);
+// Whether padded tasks suit the resolved model.
+absl::Status CheckPadding(const v1::JobSpec& spec);
+// Whether the resolved model looks at other examples of the batch.
+bool UsesBatchStatistics(const v1::ModelSpec& model);
 // What the data set decides: enough classes and examples.
 absl::Status CheckAgainstDataSet(const v1::JobSpec& spec, const v1::DataSetDescription& data_set);
 // `shape` is null while the data set is not known.
@@ -29,5 +44,7 @@ absl::Status CheckInnerSteps(absl::string_view field, uint32_t steps);
 absl::Status ResolveObjective(v1::JobSpec& spec);
 absl::Status ResolveOuterOptimizer(v1::OuterOptimizer& optimizer);
 absl::Status ResolveSchedules(v1::JobSpec& spec);
+// Wants all that decides whether an engine can compute the job.
+absl::Status ResolveEngine(v1::JobSpec& spec, const TaskShape* shape);
 
 }  // namespace innerloop::job

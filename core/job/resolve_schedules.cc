@@ -16,12 +16,6 @@ constexpr uint32_t kDefaultSteps = 10;
 constexpr uint32_t kPeriodicEpisodes = 600;
 constexpr uint32_t kFinalEpisodes = 1000;
 
-// Whether the job's model looks at other examples of the batch.
-bool UsesBatchStatistics(const v1::ModelSpec& model) {
-  return (model.has_mlp() && model.mlp().batch_norm()) ||
-         (model.has_conv4() && model.conv4().norm() == v1::Conv4Model::NORM_BATCH);
-}
-
 }  // namespace
 
 absl::StatusOr<v1::EvaluationProtocol> ResolveProtocol(const v1::JobSpec& resolved,
@@ -86,7 +80,7 @@ absl::StatusOr<v1::EvaluationProtocol> ResolveProtocol(const v1::JobSpec& resolv
   result.set_queries(result.queries() == 0 ? tasks.queries : result.queries());
   INNERLOOP_RETURN_IF_ERROR(InRange(name("shots"), result.shots(), 1U, 100'000U));
   INNERLOOP_RETURN_IF_ERROR(InRange(name("queries"), result.queries(), 1U, 100'000U));
-  if (result.shots() * uint64_t{result.ways()} == 1 && UsesBatchStatistics(resolved.model())) {
+  if (result.shots() * uint64_t{result.ways()} == 1 && job::UsesBatchStatistics(resolved.model())) {
     return absl::InvalidArgumentError(
         absl::StrCat(name("shots"), " is 1 in a task of one class: batch norm needs two examples"));
   }
@@ -95,11 +89,21 @@ absl::StatusOr<v1::EvaluationProtocol> ResolveProtocol(const v1::JobSpec& resolv
 
 namespace job {
 
+bool UsesBatchStatistics(const v1::ModelSpec& model) {
+  return (model.has_mlp() && model.mlp().batch_norm()) ||
+         (model.has_conv4() && model.conv4().norm() == v1::Conv4Model::NORM_BATCH);
+}
+
 absl::Status ResolveSchedules(v1::JobSpec& spec) {
   v1::EvaluationSchedule& evaluation = *spec.mutable_evaluation();
   INNERLOOP_ASSIGN_OR_RETURN(*evaluation.mutable_periodic(),
                              ResolveProtocol(spec, evaluation.periodic(), v1::SPLIT_VALIDATION,
                                              kPeriodicEpisodes, "evaluation.periodic"));
+  if (evaluation.periodic().split() == v1::SPLIT_TEST) {
+    return absl::InvalidArgumentError(
+        "evaluation.periodic.split is SPLIT_TEST; periodic evaluations choose the best checkpoint, "
+        "and what is chosen by the test split cannot be reported on it: SPLIT_VALIDATION is right");
+  }
   INNERLOOP_ASSIGN_OR_RETURN(*evaluation.mutable_final(),
                              ResolveProtocol(spec, evaluation.final(), v1::SPLIT_TEST,
                                              kFinalEpisodes, "evaluation.final"));

@@ -1,9 +1,8 @@
 #include <algorithm>
-#include <array>
 
 #include "core/job/checks.h"
 #include "core/job/resolve_parts.h"
-#include "core/support/checksum.h"
+#include "core/job/task_view.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::job {
@@ -12,6 +11,7 @@ namespace {
 constexpr double kPi = 3.14159265358979323846;
 constexpr uint32_t kMaxExamples = 100'000;
 constexpr uint32_t kMaxMapSide = 10'000;
+constexpr uint64_t kMaxMapEntries = 10'000'000;
 
 absl::Status ResolveRange(absl::string_view field, v1::Range& range, bool given, double low,
                           double high) {
@@ -53,64 +53,21 @@ absl::Status ResolveRandomMap(v1::RandomMapTasks& tasks) {
   tasks.set_shared(tasks.has_shared() ? tasks.shared() : 0.5);
   INNERLOOP_RETURN_IF_ERROR(InRange("tasks.random_map.inputs", tasks.inputs(), 1U, kMaxMapSide));
   INNERLOOP_RETURN_IF_ERROR(InRange("tasks.random_map.outputs", tasks.outputs(), 1U, kMaxMapSide));
+  if (const uint64_t entries = uint64_t{tasks.inputs()} * tasks.outputs();
+      entries > kMaxMapEntries) {
+    return absl::InvalidArgumentError(absl::StrCat("tasks.random_map.inputs times outputs is ",
+                                                   entries, "; a map has at most ", kMaxMapEntries,
+                                                   " entries"));
+  }
   INNERLOOP_RETURN_IF_ERROR(InRange("tasks.random_map.shots", tasks.shots(), 1U, kMaxExamples));
   INNERLOOP_RETURN_IF_ERROR(InRange("tasks.random_map.queries", tasks.queries(), 1U, kMaxExamples));
   INNERLOOP_RETURN_IF_ERROR(InRange("tasks.random_map.shared", tasks.shared(), 0.0, 1.0));
   return NotNegative("tasks.random_map.noise", tasks.noise());
 }
 
-absl::Status CheckSplit(const v1::ClassSplit& split) {
-  switch (split.by_case()) {
-    case v1::ClassSplit::kCounts:
-      return split.counts().train() > 0
-                 ? absl::OkStatus()
-                 : absl::InvalidArgumentError(
-                       "tasks.episodes.split.counts.train is 0; training needs classes");
-    case v1::ClassSplit::kFractions: {
-      const v1::ClassSplit::Fractions& parts = split.fractions();
-      INNERLOOP_RETURN_IF_ERROR(
-          InRange("tasks.episodes.split.fractions.train", parts.train(), 0.0, 1.0));
-      INNERLOOP_RETURN_IF_ERROR(
-          InRange("tasks.episodes.split.fractions.validation", parts.validation(), 0.0, 1.0));
-      INNERLOOP_RETURN_IF_ERROR(
-          InRange("tasks.episodes.split.fractions.test", parts.test(), 0.0, 1.0));
-      if (parts.train() == 0) {
-        return absl::InvalidArgumentError(
-            "tasks.episodes.split.fractions.train is 0; training needs classes");
-      }
-      if (const double sum = parts.train() + parts.validation() + parts.test(); sum > 1 + 1e-9) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("tasks.episodes.split.fractions add up to ", sum, "; at most 1"));
-      }
-      return absl::OkStatus();
-    }
-    case v1::ClassSplit::kNames:
-      return split.names().train().empty()
-                 ? absl::InvalidArgumentError(
-                       "tasks.episodes.split.names.train is empty; training needs classes")
-                 : absl::OkStatus();
-    case v1::ClassSplit::kFiles:
-      return absl::InvalidArgumentError(
-          "tasks.episodes.split.files names files of the client's machine, which the client reads; "
-          "send split.names");
-    case v1::ClassSplit::kStored:
-      return split.stored().empty()
-                 ? absl::InvalidArgumentError("tasks.episodes.split.stored is empty; name a split")
-                 : absl::OkStatus();
-    case v1::ClassSplit::BY_NOT_SET:
-      break;
-  }
-  return Missing("tasks.episodes.split", "counts, fractions, names, files or stored");
-}
-
 absl::Status ResolveEpisodes(v1::EpisodeTasks& tasks) {
-  if (tasks.dataset().empty()) {
-    return absl::InvalidArgumentError("tasks.episodes.dataset is missing; name a data set");
-  }
-  if (!tasks.dataset_sha256().empty() && !IsSha256Hex(tasks.dataset_sha256())) {
-    return absl::InvalidArgumentError(
-        "tasks.episodes.dataset_sha256 is no SHA-256; it has 64 lower-case hex digits");
-  }
+  INNERLOOP_RETURN_IF_ERROR(
+      CheckDataSetFields("tasks.episodes", tasks.dataset(), tasks.dataset_sha256()));
   if (!tasks.has_queries()) {
     tasks.set_queries(1);
   }
@@ -122,18 +79,43 @@ absl::Status ResolveEpisodes(v1::EpisodeTasks& tasks) {
                                       v1::EpisodeTasks::ROTATIONS_NONE,
                                       v1::EpisodeTasks::Rotations_IsValid));
   tasks.set_rotations(rotations);
-  return CheckSplit(tasks.split());
+  return CheckSplit("tasks.episodes.split", "classes", tasks.split());
 }
 
-// Classes of each part, where the counts alone decide them; 0 for those that names decide.
-std::array<uint64_t, 3> PartSizes(const v1::ClassSplit& split, uint64_t classes) {
-  if (split.has_counts()) {
-    const uint64_t taken = uint64_t{split.counts().train()} + split.counts().validation();
-    const uint64_t rest = classes > taken ? classes - taken : 0;
-    return {split.counts().train(), split.counts().validation(),
-            split.counts().test() > 0 ? split.counts().test() : rest};
+absl::Status CheckEpisodesAgainstDataSet(const v1::JobSpec& spec,
+                                         const v1::DataSetDescription& data_set) {
+  const v1::EpisodeTasks& tasks = spec.tasks().episodes();
+  if (data_set.smallest_group() > 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("tasks.episodes.dataset '", tasks.dataset(),
+                     "' is sorted by group, not by class; take tasks.grouped"));
   }
-  return {0, 0, 0};
+  if (data_set.classes() == 0) {
+    return absl::InvalidArgumentError(absl::StrCat("tasks.episodes.dataset '", tasks.dataset(),
+                                                   "' has no classes to draw episodes from"));
+  }
+  if (tasks.ways() > data_set.classes()) {
+    return absl::InvalidArgumentError(absl::StrCat("tasks.episodes.ways is ", tasks.ways(),
+                                                   "; the data set '", tasks.dataset(), "' has ",
+                                                   data_set.classes(), " classes"));
+  }
+  const uint64_t shots = std::max<uint64_t>(tasks.shots(), TrainingShots(spec));
+  if (shots + tasks.queries() > data_set.smallest_class()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "training takes ", shots, " shots",
+        NeedsSecondSupport(spec.objective()) ? " (two support sets, for the contrastive term)" : "",
+        " and ", tasks.queries(), " queries per class; the smallest class of '", tasks.dataset(),
+        "' has ", data_set.smallest_class(), " examples"));
+  }
+  if (tasks.rotations() != v1::EpisodeTasks::ROTATIONS_NONE &&
+      (data_set.example_shape_size() != 3 ||
+       data_set.example_shape(0) != data_set.example_shape(1))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("tasks.episodes.rotations needs square images; '", tasks.dataset(),
+                     "' has none: choose ROTATIONS_NONE"));
+  }
+  return CheckSplitCounts("tasks.episodes.split", "classes", tasks.split(), tasks.dataset(),
+                          data_set.classes());
 }
 
 }  // namespace
@@ -147,54 +129,25 @@ absl::Status ResolveTasks(v1::TaskSource& tasks) {
     case v1::TaskSource::kRandomMap:
       return ResolveRandomMap(*tasks.mutable_random_map());
     case v1::TaskSource::kGrouped:
+      return ResolveGrouped(*tasks.mutable_grouped());
     case v1::TaskSource::KIND_NOT_SET:
       break;
   }
-  return Missing("tasks", "sinusoid or episodes");
+  return Missing("tasks", "sinusoid, random_map, episodes or grouped");
 }
 
 absl::Status CheckAgainstDataSet(const v1::JobSpec& spec, const v1::DataSetDescription& data_set) {
-  if (!spec.tasks().has_episodes()) {
+  if (!UsesData(spec.tasks())) {
     return absl::OkStatus();
   }
-  const v1::EpisodeTasks& tasks = spec.tasks().episodes();
-  if (!tasks.dataset_sha256().empty() && tasks.dataset_sha256() != data_set.sha256()) {
+  const DataUse use = DataUseOf(spec.tasks());
+  if (!use.sha256->empty() && *use.sha256 != data_set.sha256()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "tasks.episodes.dataset_sha256 is ", tasks.dataset_sha256().substr(0, 12),
-        "...; the data set '", tasks.dataset(), "' has ", data_set.sha256().substr(0, 12), "..."));
+        use.field, ".dataset_sha256 is ", use.sha256->substr(0, 12), "...; the data set '",
+        *use.dataset, "' has ", data_set.sha256().substr(0, 12), "..."));
   }
-  if (data_set.classes() == 0) {
-    return absl::InvalidArgumentError(absl::StrCat("tasks.episodes.dataset '", tasks.dataset(),
-                                                   "' has no classes to draw episodes from"));
-  }
-  if (tasks.ways() > data_set.classes()) {
-    return absl::InvalidArgumentError(absl::StrCat("tasks.episodes.ways is ", tasks.ways(),
-                                                   "; the data set '", tasks.dataset(), "' has ",
-                                                   data_set.classes(), " classes"));
-  }
-  if (const uint64_t wanted = uint64_t{tasks.shots()} + tasks.queries();
-      wanted > data_set.smallest_class()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("tasks.episodes asks for ", tasks.shots(), " shots and ", tasks.queries(),
-                     " queries per class; the smallest class of '", tasks.dataset(), "' has ",
-                     data_set.smallest_class(), " examples"));
-  }
-  if (tasks.rotations() != v1::EpisodeTasks::ROTATIONS_NONE &&
-      (data_set.example_shape_size() != 3 ||
-       data_set.example_shape(0) != data_set.example_shape(1))) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("tasks.episodes.rotations needs square images; '", tasks.dataset(),
-                     "' has none: choose ROTATIONS_NONE"));
-  }
-  if (tasks.split().has_counts()) {
-    const auto [train, validation, test] = PartSizes(tasks.split(), data_set.classes());
-    if (train + validation + test > data_set.classes()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("tasks.episodes.split.counts adds up to ", train + validation + test,
-                       " classes; '", tasks.dataset(), "' has ", data_set.classes()));
-    }
-  }
-  return absl::OkStatus();
+  return spec.tasks().has_grouped() ? CheckGroupedAgainstDataSet(spec.tasks().grouped(), data_set)
+                                    : CheckEpisodesAgainstDataSet(spec, data_set);
 }
 
 }  // namespace innerloop::job

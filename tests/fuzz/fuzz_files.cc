@@ -1,7 +1,4 @@
 // Safetensors files as such, and as checkpoints and data sets.
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -11,6 +8,7 @@
 #include "core/dataset/dataset.h"
 #include "core/support/checksum.h"
 #include "core/tensor/safetensors.h"
+#include "tests/fuzz/memory_file.h"
 
 namespace {
 
@@ -26,29 +24,24 @@ void Seal(std::string& file) {
                absl::StrCat(absl::Hex(innerloop::Crc32c(file), absl::kZeroPad8)));
 }
 
-// A file in memory, with a path.
-class MemoryFile {
- public:
-  explicit MemoryFile(const std::string& bytes) : descriptor_(memfd_create("fuzz", MFD_CLOEXEC)) {
-    if (descriptor_ < 0 ||
-        write(descriptor_, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
-      std::abort();
-    }
-  }
-  ~MemoryFile() { close(descriptor_); }
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-  std::string path() const { return absl::StrCat("/proc/self/fd/", descriptor_); }
-
- private:
-  int descriptor_;
-};
-
 // Reads every byte that a data set gives access to.
 uint64_t Touch(const innerloop::Dataset& dataset) {
   uint64_t sum = 0;
-  for (uint32_t c = 0; c < dataset.classes(); ++c) {
-    for (int64_t i = dataset.class_begin(c); i < dataset.class_begin(c + 1); ++i) {
+  const bool grouped = dataset.grouped();
+  const auto units =
+      static_cast<uint32_t>(grouped ? dataset.group_names().size() : dataset.classes());
+  const auto begin = [&](uint32_t unit) {
+    return grouped ? dataset.group_begin(unit) : dataset.class_begin(unit);
+  };
+  for (uint32_t unit = 0; unit < units; ++unit) {
+    for (int64_t i = begin(unit); i < begin(unit + 1); ++i) {
+      if (dataset.target_size() > 0) {
+        for (const float value : dataset.TargetAt(i)) {
+          sum += value > 0 ? 1 : 0;
+        }
+      } else {
+        sum += dataset.class_names()[static_cast<size_t>(dataset.LabelAt(i))].size();
+      }
       if (dataset.images()) {
         for (const uint8_t value : dataset.ImageAt(i)) {
           sum += value;
@@ -78,7 +71,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       std::abort();
     }
   }
-  const MemoryFile file(bytes);
+  const innerloop::MemoryFile file(bytes);
   (void)innerloop::ReadCheckpoint(file.path());
   if (const auto dataset = innerloop::Dataset::Open(file.path()); dataset.ok()) {
     volatile uint64_t sum = Touch(**dataset);

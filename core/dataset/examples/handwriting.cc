@@ -15,8 +15,8 @@
 namespace innerloop {
 namespace {
 
-constexpr int kWriters = 150;
-constexpr int kSamplesOfDigit = 6;
+constexpr int kWriters = 200;
+constexpr int kSamplesOfDigit = 5;
 constexpr int kSide = 12;
 constexpr double kPi = std::numbers::pi;
 
@@ -95,7 +95,7 @@ Writer DrawWriter(CounterRandom& random) {
   writer.habits[7] = writer.habits[1];   // a flag on the 1 wants a bar through the 7
   writer.habits[9] = !writer.habits[4];  // and an open 9 a closed 4
   for (Point& shift : writer.shift) {
-    shift = {0.12 * random.Normal(), 0.12 * random.Normal()};
+    shift = {0.2 * random.Normal(), 0.2 * random.Normal()};
   }
   return writer;
 }
@@ -118,7 +118,7 @@ double Distance(Point p, Point a, Point b) {
 
 std::vector<double> Draw(const Writer& writer, int digit, CounterRandom& random) {
   const auto place = static_cast<size_t>(digit);
-  const Point offset = {0.04 * random.Normal(), 0.04 * random.Normal()};
+  const Point offset = {0.05 * random.Normal(), 0.05 * random.Normal()};
   Strokes strokes = Digit(digit, writer.habits[place]);
   for (Stroke& stroke : strokes) {
     for (Point& point : stroke) {
@@ -139,7 +139,7 @@ std::vector<double> Draw(const Writer& writer, int digit, CounterRandom& random)
       }
       // Ink fades over a pixel's width at the edge of the stroke.
       const double ink = std::clamp(1 - (nearest - writer.pen) * kSide, 0.0, 1.0);
-      const double paper = 0.08 * random.Normal();
+      const double paper = 0.15 * random.Normal();
       pixels.push_back(std::round(100 * std::clamp(ink + paper, 0.0, 1.0)) / 100);
     }
   }

@@ -1,6 +1,6 @@
 // Molecules are sets of fragments; a fragment sets a few bits of the fingerprint. Each assay is
 // about a target that some fragments bind to and others keep away from: which ones differs from
-// assay to assay, that there are the same twelve fragments behind all does not.
+// assay to assay, that there are the same eight fragments behind all does not.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -13,14 +13,14 @@
 namespace innerloop {
 namespace {
 
-constexpr int kAssays = 200;
-constexpr int kMolecules = 60;  // of each assay
-constexpr int kFragments = 12;
-constexpr size_t kBits = 96;
+constexpr int kAssays = 400;
+constexpr int kMolecules = 50;  // of each assay
+constexpr int kFragments = 8;
+constexpr size_t kBits = 64;
 constexpr size_t kBitsOfFragment = 6;
-constexpr double kFragmentShare = 0.35;
-constexpr double kStrayBitShare = 0.08;
-constexpr double kMissingBitShare = 0.1;
+constexpr double kFragmentShare = 0.4;
+constexpr double kStrayBitShare = 0.04;
+constexpr double kMissingBitShare = 0.05;
 constexpr double kWrongLabelShare = 0.04;
 
 using Present = std::array<bool, kFragments>;

@@ -1,10 +1,14 @@
 #include "core/meta/algorithms/algorithm.h"
 
+#include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "core/job/engine.h"
 #include "core/meta/algorithms/lstm_meta_learner.h"
 #include "core/meta/algorithms/maml.h"
 #include "core/meta/algorithms/matching_networks.h"
+#include "core/meta/algorithms/pretraining.h"
 #include "core/meta/algorithms/prototypical_networks.h"
 #include "core/meta/algorithms/reptile.h"
 #include "core/meta/fused/fused_maml.h"
@@ -27,11 +31,11 @@ absl::StatusOr<std::unique_ptr<Algorithm>> CreateByAutograd(const v1::JobSpec& r
     case v1::Algorithm::kPrototypicalNetworks:
       return PrototypicalNetworks::Create(resolved, shape);
     case v1::Algorithm::kPretraining:
+      return PretrainingAlgorithm::Create(resolved, shape);
     case v1::Algorithm::KIND_NOT_SET:
       break;
   }
-  return absl::InvalidArgumentError(
-      "algorithm is missing: set algorithm.maml or algorithm.reptile");
+  return absl::InvalidArgumentError("algorithm is missing (is the job resolved?)");
 }
 
 }  // namespace
@@ -43,10 +47,9 @@ absl::StatusOr<std::unique_ptr<Algorithm>> CreateAlgorithm(const v1::JobSpec& re
   if (resolved.compute().engine() != v1::ComputeSpec::ENGINE_FUSED) {
     return algorithm;
   }
-  if (!FusedSupports(resolved)) {
-    return absl::InvalidArgumentError(
-        "compute.engine is ENGINE_FUSED, which computes algorithm.maml with inner SGD for linear "
-        "and mlp models without batch norm; take ENGINE_AUTOGRAD for this job");
+  if (const std::string why_not = WhyNotFused(resolved); !why_not.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "compute.engine is ENGINE_FUSED, which does not know ", why_not, "; take ENGINE_AUTOGRAD"));
   }
   return CreateFusedMaml(resolved, std::move(algorithm));
 }

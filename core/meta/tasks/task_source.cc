@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/meta/tasks/episodes.h"
+#include "core/meta/tasks/grouped.h"
 #include "core/meta/tasks/random_map.h"
 #include "core/meta/tasks/sinusoid.h"
 
@@ -18,10 +19,12 @@ absl::StatusOr<std::unique_ptr<TaskSource>> CreateTaskSource(
     case v1::TaskSource::kRandomMap:
       return std::make_unique<RandomMapSource>(spec.random_map());
     case v1::TaskSource::kGrouped:
+      return GroupedSource::Create(spec.grouped(), std::move(dataset));
     case v1::TaskSource::KIND_NOT_SET:
       break;
   }
-  return absl::InvalidArgumentError("tasks is missing: set tasks.sinusoid or tasks.episodes");
+  return absl::InvalidArgumentError(
+      "tasks is missing: choose sinusoid, random_map, episodes or grouped");
 }
 
 }  // namespace innerloop::meta

@@ -27,8 +27,8 @@ DatasetContent Imported(const char* example, CsvImportOptions options) {
 
 TEST(ExampleDataSets, AreTablesOfGroupsAsTheirDescriptionsSay) {
   const DatasetContent molecules = Imported("molecules", {.targets = {"active"}, .group = "assay"});
-  EXPECT_EQ(molecules.group_names.size(), 200U);
-  EXPECT_EQ(molecules.example_shape[0], 96);
+  EXPECT_EQ(molecules.group_names.size(), 400U);
+  EXPECT_EQ(molecules.example_shape[0], 64);
   EXPECT_EQ(molecules.class_names.size(), 2U);
   const DatasetContent machines =
       Imported("machines", {.targets = {"condition"}, .group = "machine"});
@@ -41,7 +41,7 @@ TEST(ExampleDataSets, AreTablesOfGroupsAsTheirDescriptionsSay) {
   EXPECT_EQ(ratings.target_size, 1);
   const DatasetContent handwriting =
       Imported("handwriting", {.targets = {"digit"}, .group = "writer"});
-  EXPECT_EQ(handwriting.group_names.size(), 150U);
+  EXPECT_EQ(handwriting.group_names.size(), 200U);
   EXPECT_EQ(handwriting.example_shape[0], 144);
   EXPECT_EQ(handwriting.class_names.size(), 10U);
 }

@@ -70,7 +70,7 @@ TEST(CheckJobAgainstData, NamesTheSplitThatHasTooFewClasses) {
       Check([](v1::JobSpec& spec) { spec.mutable_tasks()->mutable_episodes()->set_ways(7); });
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(status.message(),
-            "tasks.episodes.ways is 7; the train split of 'letters' has 6 classes");
+            "tasks.episodes.ways is 7; the training split of 'letters' has 6 classes");
 }
 
 TEST(CheckJobAgainstData, LooksOnlyAtSplitsThatAreUsed) {
@@ -99,6 +99,22 @@ TEST(CheckJobAgainstData, WithinGroupsTheLargestOneDecides) {
   });
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("the test split of 'letters' has 4 classes in its largest group"));
+}
+
+TEST(CheckJobAgainstData, EvaluationsAreHeldAgainstTheirOwnWays) {
+  // The training split has 6 classes, the test split 6.
+  const auto evaluate = [](uint32_t training_ways, uint32_t ways) {
+    return Check([=](v1::JobSpec& spec) {
+      spec.mutable_tasks()->mutable_episodes()->set_ways(training_ways);
+      spec.mutable_tasks()->mutable_episodes()->set_rotations(
+          v1::EpisodeTasks::ROTATIONS_CLASSES);  // four times the training classes
+      spec.mutable_algorithm()->mutable_prototypical_networks()->set_embedding_size(2);
+      spec.mutable_evaluation()->mutable_final()->set_ways(ways);
+    });
+  };
+  EXPECT_EQ(evaluate(12, 6), absl::OkStatus());
+  EXPECT_EQ(evaluate(2, 7).message(),
+            "evaluation.final.ways is 7; the test split of 'letters' has 6 classes");
 }
 
 TEST(CheckJobAgainstData, AnEvaluationMayNotTakeMoreExamplesThanAClassHas) {

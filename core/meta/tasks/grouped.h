@@ -1,0 +1,56 @@
+// A task for each group of a data set: a user, a machine, an assay.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "core/meta/tasks/task_source.h"
+#include "core/support/random.h"
+
+namespace innerloop::meta {
+
+// Made by CreateTaskSource. Immutable; thread-safe.
+//
+// A task's stream of random numbers gives the group, uniformly among those of the split that the
+// sizes leave (in the data set's order), then an order of its examples. The support set takes the
+// first `shots`, the query set the next `queries`. With `stratified` the whole order is drawn, the
+// support set takes from it by turns the next example of each class (classes in the order in which
+// they first come), and a second order of the others gives the query set: which it is depends on
+// `shots`. With SMALL_GROUPS_PAD every batch has weights.
+class GroupedSource : public TaskSource {
+ public:
+  static absl::StatusOr<std::unique_ptr<TaskSource>> Create(const v1::GroupedTasks& resolved,
+                                                            std::shared_ptr<const Dataset> dataset);
+  TaskSizes sizes() const override;
+  TaskShape shape() const override;
+  absl::Status Check(v1::Split split, const TaskSizes& sizes,
+                     absl::string_view field) const override;
+  TaskBatch Sample(const TaskKey& key, uint64_t first, uint64_t last,
+                   const TaskSizes& sizes) const override;
+
+ private:
+  GroupedSource(const v1::GroupedTasks& resolved, std::shared_ptr<const Dataset> dataset,
+                ClassLists groups)
+      : spec_(resolved), dataset_(std::move(dataset)), groups_(std::move(groups)) {}
+  // Means and reciprocal standard deviations over the training groups' examples.
+  void Standardise();
+  absl::StatusOr<std::vector<uint32_t>> Usable(v1::Split split, const TaskSizes& sizes,
+                                               absl::string_view field) const;
+  Examples Allocate(int64_t tasks, int64_t count) const;
+  // The first `support` and then `queries` of a group's examples in a random order, by index.
+  std::vector<int64_t> Draw(CounterRandom& random, uint32_t group, int64_t support,
+                            int64_t queries) const;
+  // These examples to the first places of task `task`; what remains is padding.
+  void Fill(absl::Span<const int64_t> chosen, int64_t task, Examples& examples) const;
+  void CopyInputs(int64_t example, float* inputs) const;
+
+  const v1::GroupedTasks spec_;
+  const std::shared_ptr<const Dataset> dataset_;
+  const ClassLists groups_;
+  // One for each feature; empty when features stay as they are.
+  std::vector<float> means_;
+  std::vector<float> scales_;
+};
+
+}  // namespace innerloop::meta
