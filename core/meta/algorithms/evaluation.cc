@@ -94,29 +94,38 @@ Tensor QueryOutputs(const Model& model, const Tensors& parameters, const TaskBat
   }
 }
 
-void EvaluateAdaptation(const Learner& learner, const Tensors& theta, const TaskBatch& tasks,
-                        const EvaluationRule& rule, const EvaluationSink& sink) {
-  Tensors parameters = ExpandToTasks(theta, tasks.tasks());
-  InnerOptimizer::State state = learner.optimizer->Begin();
-  for (int64_t step = 0;; ++step) {
+void EvaluateSteps(const Learner& learner, Tensors parameters, const TaskBatch& tasks,
+                   const EvaluationRule& rule, InnerStep step, const EvaluationSink& sink) {
+  for (int64_t taken = 0;; ++taken) {
     {
       const torch::NoGradGuard no_grad;
       const Tensor outputs = QueryOutputs(*learner.model, parameters, tasks, rule.transduction);
-      sink(step, Float64(TaskLosses(learner.loss, outputs, tasks.query)),
+      sink(taken, Float64(TaskLosses(learner.loss, outputs, tasks.query)),
            Float64(TaskAccuracies(learner.loss, outputs, tasks.query)));
     }
-    if (step == rule.steps) {
+    if (taken == rule.steps) {
       return;
     }
     const LossGradients support =
         Differentiate(learner, parameters, tasks.support, /*create_graph=*/false);
     const Tensors before = std::move(parameters);
-    parameters = DetachedStep(learner, before, support.gradients, state);
+    parameters = step(before, support);
     if (rule.line_search > 0) {
       HalveRisingSteps(learner, tasks.support, rule.line_search, support.losses, before,
                        parameters);
     }
   }
+}
+
+void EvaluateAdaptation(const Learner& learner, const Tensors& theta, const TaskBatch& tasks,
+                        const EvaluationRule& rule, const EvaluationSink& sink) {
+  InnerOptimizer::State state = learner.optimizer->Begin();
+  EvaluateSteps(
+      learner, ExpandToTasks(theta, tasks.tasks()), tasks, rule,
+      [&](const Tensors& parameters, const LossGradients& support) {
+        return DetachedStep(learner, parameters, support.gradients, state);
+      },
+      sink);
 }
 
 }  // namespace innerloop::meta

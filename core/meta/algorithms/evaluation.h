@@ -1,9 +1,19 @@
 // Measuring what an inner loop achieves on tasks that nothing is learned from.
 #pragma once
 
+#include "absl/functional/function_ref.h"
 #include "core/meta/algorithms/adaptation.h"
 
 namespace innerloop::meta {
+
+// The parameters [T, ...], as leaves, after an inner step from `parameters`, where the support set
+// has the losses and gradients that are given.
+using InnerStep =
+    absl::FunctionRef<Tensors(const Tensors& parameters, const LossGradients& support)>;
+
+// Algorithm::Evaluate for methods that adapt in steps, from `parameters` [T, ...] on.
+void EvaluateSteps(const Learner& learner, Tensors parameters, const TaskBatch& tasks,
+                   const EvaluationRule& rule, InnerStep step, const EvaluationSink& sink);
 
 // Algorithm::Evaluate for methods that adapt theta by the learner's optimiser on the support set.
 void EvaluateAdaptation(const Learner& learner, const Tensors& theta, const TaskBatch& tasks,

@@ -44,6 +44,15 @@ TEST(InitialiserTest, TruncatedNormalEndsAtTwoDeviations) {
   ExpectMoments(values, 0.01 * std::sqrt(0.77374));
 }
 
+TEST(InitialiserTest, UniformFillsTheIntervalThatIsGiven) {
+  const Tensor values =
+      DrawInitial({.kind = Kind::kUniform, .low = -5, .high = -4}, {10'000}, /*seed=*/1, 0);
+  EXPECT_NEAR(values.mean().item<double>(), -4.5, 0.02);
+  EXPECT_NEAR(values.std().item<double>(), 1 / std::sqrt(12.0), 0.01);
+  EXPECT_GE(values.min().item<double>(), -5);
+  EXPECT_LE(values.max().item<double>(), -4);
+}
+
 TEST(InitialiserTest, ZerosAndOnesAreThat) {
   EXPECT_TRUE(Draw(Kind::kZeros).eq(0).all().item<bool>());
   EXPECT_TRUE(Draw(Kind::kOnes).eq(1).all().item<bool>());
