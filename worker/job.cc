@@ -11,9 +11,9 @@
 namespace innerloop::worker {
 namespace {
 
-// e.g. "2 x 212.3 MiB".
+// e.g. "2 x 212.317 MiB".
 std::string OfSlots(int slots, int64_t bytes) {
-  return absl::StrFormat("%d x %.1f MiB", slots, static_cast<double>(bytes) / (1 << 20));
+  return absl::StrFormat("%d x %.3f MiB", slots, static_cast<double>(bytes) / (1 << 20));
 }
 
 }  // namespace

@@ -1,14 +1,18 @@
 #include "core/meta/program.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <new>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/meta/algorithms/algorithm.h"
+#include "core/meta/memory_estimate.h"
+#include "core/meta/memory_meter.h"
 #include "core/meta/tasks/task_source.h"
 #include "core/meta/tensors.h"
 #include "core/support/status_macros.h"
@@ -97,16 +101,23 @@ class JobProgram : public Program {
                                        const v1::Shard& shard) const override;
   absl::StatusOr<v1::EvaluationSums> RunEvaluation(const FlatBuffer& parameters,
                                                    const v1::EvaluationShard& shard) const override;
+  absl::StatusOr<int64_t> EstimatePeakBytes() const override;
+  int64_t MeasuredPeakBytes() const override { return measured_peak_; }
 
  private:
   absl::Status CheckProtocol(const v1::EvaluationProtocol& protocol, absl::string_view field) const;
   absl::Status CheckParameters(const FlatBuffer& parameters) const;
+  int64_t update_bytes() const { return layout_.flat_size() * int64_t{sizeof(float)}; }
+  // Most tasks that are computed at once in training.
+  int64_t LargestChunk() const;
+  void RecordPeak(int64_t bytes) const;
 
   const v1::JobSpec spec_;
   const std::unique_ptr<TaskSource> source_;
   const std::unique_ptr<Algorithm> algorithm_;
   const Layout layout_;
   const TaskSizes sizes_;  // of training tasks
+  mutable std::atomic<int64_t> measured_peak_ = 0;
 };
 
 absl::Status JobProgram::CheckProtocol(const v1::EvaluationProtocol& protocol,
@@ -161,6 +172,10 @@ absl::StatusOr<ShardOutput> JobProgram::RunShard(const FlatBuffer& parameters,
   }
   ShardOutput output;
   INNERLOOP_RETURN_IF_ERROR(Guarded(absl::StrCat("iteration ", shard.iteration()), [&] {
+    std::optional<MemoryMeter> meter;
+    if (shard.detailed()) {
+      meter.emplace();
+    }
     output.update = FlatBuffer(layout_.flat_size());
     const Tensors theta = ViewsOf(layout_, parameters.data());
     Tensors updates = ViewsOf(layout_, output.update.data());
@@ -173,6 +188,9 @@ absl::StatusOr<ShardOutput> JobProgram::RunShard(const FlatBuffer& parameters,
       const TaskBatch tasks = source_->Sample(key, first, last, sizes_);
       algorithm_->AddUpdates(theta, tasks, shard.detailed(), updates, sums);
       first = last;
+    }
+    if (meter.has_value()) {
+      RecordPeak(meter->peak() + update_bytes());
     }
     v1::TaskMetrics& metrics = output.metrics;
     metrics.set_tasks(shard.last_task() - shard.first_task());
@@ -216,6 +234,7 @@ absl::StatusOr<v1::EvaluationSums> JobProgram::RunEvaluation(
     }
   };
   INNERLOOP_RETURN_IF_ERROR(Guarded("evaluation", [&] {
+    const MemoryMeter meter;
     const Tensors theta = ViewsOf(layout_, parameters.data());
     const TaskKey key{.seed = protocol.seed(), .split = protocol.split(), .iteration = 0};
     const uint64_t chunk = spec_.tasks_per_chunk();
@@ -230,8 +249,58 @@ absl::StatusOr<v1::EvaluationSums> JobProgram::RunEvaluation(
       algorithm_->Evaluate(theta, tasks, rule, sink);
       first = last;
     }
+    RecordPeak(meter.peak());
   }));
   return sums;
+}
+
+int64_t JobProgram::LargestChunk() const {
+  const int64_t tasks = spec_.meta_batch();
+  const int64_t per_shard = std::max<int64_t>(1, spec_.tasks_per_shard());
+  const int64_t shards = (tasks + per_shard - 1) / per_shard;
+  return std::min<int64_t>(spec_.tasks_per_chunk(), (tasks + shards - 1) / shards);
+}
+
+void JobProgram::RecordPeak(int64_t bytes) const {
+  int64_t before = measured_peak_;
+  while (before < bytes && !measured_peak_.compare_exchange_weak(before, bytes)) {
+  }
+}
+
+absl::StatusOr<int64_t> JobProgram::EstimatePeakBytes() const {
+  int64_t peak = 0;
+  INNERLOOP_RETURN_IF_ERROR(Guarded("memory estimate", [&] {
+    const FlatBuffer parameters(layout_.flat_size());
+    FlatBuffer update(layout_.flat_size());
+    const Tensors theta = ViewsOf(layout_, parameters.data());
+    Tensors updates = ViewsOf(layout_, update.data());
+    TaskSums sums;
+    const TaskKey training{.seed = spec_.seed(), .split = v1::SPLIT_TRAIN, .iteration = 0};
+    peak = update_bytes() + EstimatePeak(LargestChunk(), [&](int64_t count) {
+             algorithm_->AddUpdates(theta, source_->Sample(training, 0, count, sizes_),
+                                    /*detailed=*/false, updates, sums);
+           });
+    const auto evaluation = [&](const v1::EvaluationProtocol& protocol) {
+      const TaskKey key{.seed = protocol.seed(), .split = protocol.split(), .iteration = 0};
+      const auto ignore = [](int64_t, const Tensor&, const Tensor&) {};
+      // Later steps hold no more than the second.
+      const EvaluationRule rule{.steps = std::min<int64_t>(protocol.inner_steps(), 2),
+                                .transduction = protocol.transduction(),
+                                .line_search = protocol.line_search()};
+      const int64_t tasks = std::min<int64_t>(spec_.tasks_per_chunk(), protocol.episodes());
+      peak = std::max(peak, EstimatePeak(tasks, [&](int64_t count) {
+                        algorithm_->Evaluate(
+                            theta, source_->Sample(key, 0, count, SizesOf(protocol)), rule, ignore);
+                      }));
+    };
+    if (spec_.evaluation().every() > 0) {
+      evaluation(spec_.evaluation().periodic());
+    }
+    if (!spec_.evaluation().skip_final()) {
+      evaluation(spec_.evaluation().final());
+    }
+  }));
+  return peak;
 }
 
 }  // namespace

@@ -39,6 +39,12 @@ class Program {
                                                const v1::Shard& shard) const = 0;
   virtual absl::StatusOr<v1::EvaluationSums> RunEvaluation(
       const FlatBuffer& parameters, const v1::EvaluationShard& shard) const = 0;
+
+  // About how many bytes one compute thread will hold at most while it runs shards or the job's own
+  // evaluations, besides the parameters. Takes the time of a few tasks and their memory.
+  virtual absl::StatusOr<int64_t> EstimatePeakBytes() const = 0;
+  // The most that one held so far, measured at detailed shards and at evaluations; 0 before.
+  virtual int64_t MeasuredPeakBytes() const = 0;
 };
 
 // To be called once in each compute thread before it runs a Program: one intra-op thread,

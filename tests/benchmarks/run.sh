@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 programs=("$@")
 if [ ${#programs[@]} -eq 0 ]; then
-  programs=(sinusoid_benchmark conv4_benchmark service_benchmark)
+  programs=(sinusoid_benchmark conv4_benchmark memory_benchmark service_benchmark)
 fi
 
 deploy/setup.sh
@@ -24,8 +24,10 @@ table='
     if (field("error_occurred") == "true") { printf "%-52s %s\n", name, field("error_message"); failed = 1; next }
     if (name ~ /_(mean|stddev|cv)$/) next
     sub(/\/iterations:.*/, "", name)
-    rate = field("GB/s")
-    printf "%-52s %10.3f %s%s\n", name, field("real_time"), field("time_unit"), rate == "" ? "" : sprintf("   %.3f GB/s", rate)
+    rate = field("GB/s"); memory = field("MiB"); percent = field("percent")
+    printf "%-52s %10.3f %s%s%s%s\n", name, field("real_time"), field("time_unit"), rate == "" ? "" : sprintf("   %.3f GB/s", rate),
+      memory == "" ? "" : sprintf("   %.1f MiB of tensors, %.1f MiB resident", memory, field("ResidentMiB")),
+      percent == "" ? "" : sprintf("   %+.1f %% for being observed", percent)
   }
   END { exit failed }'
 status=0
