@@ -24,6 +24,12 @@ constexpr char kEpisodes[] =
     "algorithm { reptile { inner_steps: 3 inner_batch: 4 train_shots: 3 "
     "  inner_optimizer { adam { learning_rate: 0.01 } } } } "
     "meta_batch: 6 tasks_per_shard: 3 tasks_per_chunk: 2 iterations: 100 ";
+constexpr char kLstm[] =
+    "model { conv4 { filters: 4 } } "
+    "tasks { episodes { dataset: 'small' ways: 3 shots: 1 queries: 2 "
+    "  split { counts { train: 6 validation: 3 test: 3 } } } } "
+    "algorithm { lstm_meta_learner { inner_steps: 3 coordinates_per_block: 300 } } "
+    "meta_batch: 6 tasks_per_shard: 6 tasks_per_chunk: 2 iterations: 100 ";
 
 std::unique_ptr<Program> Create(const v1::JobSpec& spec,
                                 std::shared_ptr<const Dataset> dataset = nullptr) {
@@ -115,7 +121,8 @@ TEST_F(ProgramTest, GivesTheSameBitsFromSeveralThreadsAtOnce) {
   const auto dataset = SmallDataset(8);
   const auto sinusoid = Create(ResolvedJob(kSinusoid));
   const auto episodes = Create(ResolvedJob(kEpisodes), dataset);
-  for (const Program* program : {sinusoid.get(), episodes.get()}) {
+  const auto lstm = Create(ResolvedJob(kLstm), dataset);
+  for (const Program* program : {sinusoid.get(), episodes.get(), lstm.get()}) {
     const FlatBuffer parameters = *program->Initialise();
     const auto expected = program->RunShard(parameters, Shard(0, 6));
     ASSERT_TRUE(expected.ok()) << expected.status();
