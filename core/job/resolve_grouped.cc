@@ -1,5 +1,6 @@
 #include "core/job/checks.h"
 #include "core/job/resolve_parts.h"
+#include "core/job/task_view.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::job {
@@ -47,11 +48,19 @@ absl::Status CheckGroupedAgainstDataSet(const v1::GroupedTasks& tasks,
 }
 
 absl::Status CheckPadding(const v1::JobSpec& spec) {
-  if (spec.tasks().grouped().small_groups() == v1::GroupedTasks::SMALL_GROUPS_PAD &&
-      UsesBatchStatistics(spec.model())) {
+  if (spec.tasks().grouped().small_groups() != v1::GroupedTasks::SMALL_GROUPS_PAD) {
+    return absl::OkStatus();
+  }
+  if (UsesBatchStatistics(spec.model())) {
     return absl::InvalidArgumentError(
         "tasks.grouped.small_groups is SMALL_GROUPS_PAD, whose empty places batch norm would count "
         "in its statistics; choose a model without it, or SMALL_GROUPS_SKIP");
+  }
+  if (NeedsSecondSupport(spec.objective())) {
+    return absl::InvalidArgumentError(
+        "tasks.grouped.small_groups is SMALL_GROUPS_PAD, which may leave a contrastive term's "
+        "second "
+        "support set empty; choose SMALL_GROUPS_SKIP");
   }
   return absl::OkStatus();
 }

@@ -127,6 +127,13 @@ TEST(GroupedJob, PaddingNeedsTwoExamplesAndNoBatchNorm) {
                 spec.mutable_model()->mutable_mlp()->set_batch_norm(true);
               }),
               HasSubstr("SMALL_GROUPS_PAD, whose empty places batch norm would count"));
+  EXPECT_THAT(
+      ErrorOf([&](v1::JobSpec& spec) {
+        pad(spec);
+        spec.mutable_algorithm()->mutable_maml()->set_inner_steps(1);
+        spec.mutable_objective()->add_terms()->mutable_contrastive();
+      }),
+      HasSubstr("SMALL_GROUPS_PAD, which may leave a contrastive term's second support set"));
 }
 
 TEST(GroupedJob, FieldsAreCheckedBeforeTheDataSetIsKnown) {
