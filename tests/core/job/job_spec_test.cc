@@ -46,26 +46,30 @@ TEST(ParseJobSpec, DeepNestingIsRefusedInsteadOfOverflowingTheStack) {
 }
 
 TEST(ExampleJobs, AllOfThemResolve) {
+  v1::DataSetDescription images;
+  images.set_sha256(std::string(64, 'a'));
+  images.set_classes(1623);
+  images.set_smallest_class(20);
+  for (const int64_t size : {28, 28, 1}) {
+    images.add_example_shape(size);
+  }
   int jobs = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(INNERLOOP_JOBS_DIR)) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(INNERLOOP_JOBS_DIR)) {
+    if (entry.path().extension() != ".textproto") {
+      continue;
+    }
     const std::string path = entry.path().string();
     const auto text = FileSystem::Real().Read(path);
     ASSERT_TRUE(text.ok()) << text.status();
-    const auto spec = ParseJobSpec(*text, path);
+    auto spec = ParseJobSpec(*text, path);
     ASSERT_TRUE(spec.ok()) << spec.status();
-    v1::DataSetDescription omniglot;
-    omniglot.set_name("omniglot");
-    omniglot.set_sha256(std::string(64, 'a'));
-    omniglot.set_classes(1623);
-    omniglot.set_smallest_class(20);
-    for (const int64_t size : {28, 28, 1}) {
-      omniglot.add_example_shape(size);
-    }
-    const auto resolved = ResolveJobSpec(*spec, DataSetOf(*spec).has_value() ? &omniglot : nullptr);
+    const absl::Status lists = LoadSplitFiles(*spec, entry.path().parent_path().string());
+    ASSERT_TRUE(lists.ok()) << path << ": " << lists;
+    const auto resolved = ResolveJobSpec(*spec, spec->tasks().has_episodes() ? &images : nullptr);
     EXPECT_TRUE(resolved.ok()) << path << ": " << resolved.status();
     ++jobs;
   }
-  EXPECT_GE(jobs, 7);
+  EXPECT_GE(jobs, 14);
 }
 
 TEST(LoadSplitFiles, TakesClassNamesWithoutRotations) {

@@ -186,5 +186,41 @@ INSTANTIATE_TEST_SUITE_P(
                 "evaluation.final.ways is 4; the model has 5 outputs", true}),
     [](const auto& info) { return std::string(info.param.name); });
 
+TEST(ResolveRandomMap, FillsInItsDefaultsAndSaysWhatIsOutOfRange) {
+  v1::JobSpec spec = Sinusoid();
+  spec.mutable_tasks()->mutable_random_map()->set_shots(7);
+  const auto resolved = ResolveJobSpec(spec, nullptr);
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_EQ(resolved->tasks().random_map().inputs(), 10);
+  EXPECT_EQ(resolved->tasks().random_map().outputs(), 5);
+  EXPECT_EQ(resolved->tasks().random_map().queries(), 7);
+  EXPECT_EQ(resolved->tasks().random_map().shared(), 0.5);
+  EXPECT_EQ(resolved->loss().kind(), v1::LossSpec::KIND_MSE);
+  EXPECT_EQ(resolved->evaluation().final().shots(), 7);
+
+  v1::JobSpec shared = spec;
+  shared.mutable_tasks()->mutable_random_map()->set_shared(1.5);
+  EXPECT_THAT(std::string(ResolveJobSpec(shared, nullptr).status().message()),
+              HasSubstr("tasks.random_map.shared is 1.5"));
+  v1::JobSpec noise = spec;
+  noise.mutable_tasks()->mutable_random_map()->set_noise(-1);
+  EXPECT_THAT(std::string(ResolveJobSpec(noise, nullptr).status().message()),
+              HasSubstr("tasks.random_map.noise is -1"));
+  v1::JobSpec large = spec;
+  large.mutable_tasks()->mutable_random_map()->set_inputs(10'000);
+  large.mutable_tasks()->mutable_random_map()->set_outputs(10'000);
+  EXPECT_THAT(std::string(ResolveJobSpec(large, nullptr).status().message()),
+              HasSubstr("at most 10000000 entries"));
+}
+
+TEST(ResolveJobSpec, NothingIsChosenByTheTestSplit) {
+  v1::JobSpec spec = Sinusoid();
+  spec.mutable_evaluation()->mutable_periodic()->set_split(v1::SPLIT_TEST);
+  const auto resolved = ResolveJobSpec(spec, nullptr);
+  EXPECT_EQ(resolved.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(resolved.status().message()),
+              HasSubstr("evaluation.periodic.split is SPLIT_TEST"));
+}
+
 }  // namespace
 }  // namespace innerloop
