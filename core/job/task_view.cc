@@ -1,5 +1,7 @@
 #include "core/job/task_view.h"
 
+#include <algorithm>
+
 namespace innerloop {
 
 bool UsesData(const v1::TaskSource& tasks) { return tasks.has_episodes() || tasks.has_grouped(); }
@@ -56,6 +58,17 @@ TaskCounts CountsOf(const v1::TaskSource& tasks) {
       break;
   }
   return {};
+}
+
+bool NeedsSecondSupport(const v1::MetaObjective& objective) {
+  return std::any_of(objective.terms().begin(), objective.terms().end(),
+                     [](const v1::ObjectiveTerm& term) { return term.has_contrastive(); });
+}
+
+uint64_t TrainingShots(const v1::JobSpec& spec) {
+  const uint32_t own = spec.algorithm().reptile().train_shots();
+  const uint64_t shots = own > 0 ? own : CountsOf(spec.tasks()).shots;
+  return NeedsSecondSupport(spec.objective()) ? 2 * shots : shots;
 }
 
 absl::string_view SplitName(v1::Split split) {

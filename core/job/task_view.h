@@ -36,6 +36,11 @@ struct TaskCounts {
 };
 TaskCounts CountsOf(const v1::TaskSource& tasks);
 
+// Whether a term of the objective wants tasks with two support sets.
+bool NeedsSecondSupport(const v1::MetaObjective& objective);
+// Support examples that a training task is drawn with, counted as TaskCounts::shots.
+uint64_t TrainingShots(const v1::JobSpec& spec);
+
 // "training", "validation" or "test".
 absl::string_view SplitName(v1::Split split);
 

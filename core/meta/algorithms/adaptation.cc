@@ -60,7 +60,8 @@ Tensors DetachedStep(const Learner& learner, const Tensors& parameters, const Te
   const torch::NoGradGuard no_grad;
   Tensors next = learner.optimizer->Step(parameters, gradients, state);
   for (Tensor& tensor : next) {
-    tensor.requires_grad_();
+    // Also where it is the tensor before: a parameter without a gradient.
+    tensor = tensor.detach().requires_grad_();
   }
   return next;
 }
@@ -79,7 +80,8 @@ void AddMeasures(const Learner& learner, const Adapted& adapted, const TaskBatch
   const torch::NoGradGuard no_grad;
   constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
   const Tensor accuracies = TaskAccuracies(learner.loss, adapted.query_outputs, tasks.query);
-  sums.meta_loss += SumOf(adapted.query_losses);
+  sums.meta_loss +=
+      SumOf(adapted.meta_losses.defined() ? adapted.meta_losses : adapted.query_losses);
   sums.meta_accuracy += accuracies.defined() ? SumOf(accuracies) : kNotMeasured;
   const auto loss = [&](const Tensors& parameters, const Examples& examples) {
     return detailed ? SumOf(TaskLosses(learner.loss,

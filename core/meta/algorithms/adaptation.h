@@ -51,6 +51,8 @@ struct Adapted {
   // Of the queries, at `adapted`.
   Tensor query_outputs;
   Tensor query_losses;
+  // [T]: what is minimised; undefined: the query losses.
+  Tensor meta_losses = {};
 };
 // Adds the tasks' measures to `sums`; those that `detailed` asks for take three more forward
 // passes.

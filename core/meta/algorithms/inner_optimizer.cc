@@ -1,6 +1,7 @@
 #include "core/meta/algorithms/inner_optimizer.h"
 
 #include <cmath>
+#include <utility>
 
 namespace innerloop::meta {
 namespace {
@@ -109,10 +110,43 @@ class Adam : public InnerOptimizer {
   const bool differentiated_;
 };
 
-}  // namespace
+// An optimiser whose gradients have those of strength/2 ||theta - theta_0||^2 added, theta_0 the
+// parameters of the first step.
+class Proximal : public InnerOptimizer {
+ public:
+  Proximal(double strength, std::unique_ptr<InnerOptimizer> optimizer)
+      : strength_(strength), optimizer_(std::move(optimizer)) {}
 
-std::unique_ptr<InnerOptimizer> CreateInnerOptimizer(const v1::InnerOptimizer& resolved,
-                                                     bool differentiated) {
+  // The optimiser's state with theta_0 as its last slot.
+  State Begin() const override {
+    State state = optimizer_->Begin();
+    state.slots.emplace_back();
+    return state;
+  }
+
+  Tensors Step(const Tensors& parameters, const Tensors& gradients, State& state) const override {
+    Tensors& start = state.slots.back();
+    if (start.empty()) {
+      start = parameters;  // where the term and its derivatives are 0
+      return optimizer_->Step(parameters, gradients, state);
+    }
+    Tensors pulled = gradients;
+    for (size_t i = 0; i < pulled.size(); ++i) {
+      // A parameter without a gradient has not moved.
+      if (pulled[i].defined()) {
+        pulled[i] = at::add(pulled[i], parameters[i] - start[i], strength_);
+      }
+    }
+    return optimizer_->Step(parameters, pulled, state);
+  }
+
+ private:
+  const double strength_;
+  const std::unique_ptr<InnerOptimizer> optimizer_;
+};
+
+std::unique_ptr<InnerOptimizer> CreatePlain(const v1::InnerOptimizer& resolved,
+                                            bool differentiated) {
   switch (resolved.kind_case()) {
     case v1::InnerOptimizer::kMomentum:
       return std::make_unique<Momentum>(resolved.momentum());
@@ -123,6 +157,17 @@ std::unique_ptr<InnerOptimizer> CreateInnerOptimizer(const v1::InnerOptimizer& r
       break;
   }
   return std::make_unique<Sgd>(resolved.sgd());
+}
+
+}  // namespace
+
+std::unique_ptr<InnerOptimizer> CreateInnerOptimizer(const v1::InnerOptimizer& resolved,
+                                                     bool differentiated) {
+  std::unique_ptr<InnerOptimizer> plain = CreatePlain(resolved, differentiated);
+  if (resolved.proximal() == 0) {
+    return plain;
+  }
+  return std::make_unique<Proximal>(resolved.proximal(), std::move(plain));
 }
 
 }  // namespace innerloop::meta

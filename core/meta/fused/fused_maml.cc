@@ -12,11 +12,6 @@ namespace {
 
 using fused::MamlRule;
 
-bool SupportsActivation(v1::Activation activation) {
-  return activation == v1::ACTIVATION_RELU || activation == v1::ACTIVATION_LEAKY_RELU ||
-         activation == v1::ACTIVATION_TANH;
-}
-
 fused::Activation ActivationOf(const v1::ModelSpec& model) {
   switch (model.mlp().activation()) {
     case v1::ACTIVATION_TANH:
@@ -193,15 +188,6 @@ absl::StatusOr<std::vector<size_t>> WidthsOf(const std::vector<MetaParameter>& p
 }
 
 }  // namespace
-
-bool FusedSupports(const v1::JobSpec& resolved) {
-  const v1::ModelSpec& model = resolved.model();
-  const bool has_model = model.has_linear() || (model.has_mlp() && !model.mlp().batch_norm() &&
-                                                SupportsActivation(model.mlp().activation()));
-  const v1::LossSpec::Kind loss = resolved.loss().kind();
-  const bool has_loss = loss == v1::LossSpec::KIND_MSE || loss == v1::LossSpec::KIND_CROSS_ENTROPY;
-  return has_model && has_loss && resolved.algorithm().maml().inner_optimizer().has_sgd();
-}
 
 absl::StatusOr<std::unique_ptr<Algorithm>> CreateFusedMaml(const v1::JobSpec& resolved,
                                                            std::unique_ptr<Algorithm> autograd) {

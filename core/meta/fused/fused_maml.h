@@ -9,14 +9,9 @@
 
 namespace innerloop::meta {
 
-// Whether the fused engine can compute the resolved job: MAML with inner SGD, a linear model or an
-// MLP without batch norm and with ReLU, leaky ReLU or tanh, and MSE or cross-entropy. Any widths:
-// which are worth it is the resolver's choice.
-bool FusedSupports(const v1::JobSpec& resolved);
-
-// Requires FusedSupports(resolved). `autograd` is the same job's algorithm by automatic
-// differentiation: it gives the list of meta-parameters, and computes what the kernels do not take
-// (tensors that are not float32 on the CPU).
+// For jobs that WhyNotFused has nothing against. `autograd` is the same job's algorithm by
+// automatic differentiation: it gives the list of meta-parameters, and computes what the kernels do
+// not take (tensors that are not float32 on the CPU).
 absl::StatusOr<std::unique_ptr<Algorithm>> CreateFusedMaml(const v1::JobSpec& resolved,
                                                            std::unique_ptr<Algorithm> autograd);
 

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/meta/objectives/objective_term.h"
+#include "core/meta/tasks/task_source.h"
 #include "innerloop/v1/job.pb.h"
 
 namespace innerloop::meta {
@@ -20,10 +21,11 @@ class MetaObjective {
   // The query loss alone where the objective has no terms. INVALID_ARGUMENT names the term.
   static absl::StatusOr<MetaObjective> Create(const v1::MetaObjective& resolved);
 
-  // Whether training tasks are to be drawn with twice their shots, for SplitSupport.
-  bool needs_second_support() const { return needs_second_support_; }
   bool needs_every_point() const { return needs_every_point_; }
-  // The tasks as drawn for this objective, split where needs_second_support().
+  // Of training tasks, where `sizes` are those that a term's inner loop is to see: twice the shots
+  // where a term needs a second support set.
+  TaskSizes TrainingSizes(const TaskSizes& sizes) const;
+  // Of tasks drawn with TrainingSizes.
   SupportSets SupportSetsOf(const TaskBatch& tasks) const;
 
   // [T]: the sum over all points.
@@ -53,7 +55,7 @@ struct PointGradients {
 // Frees the graph of `values`.
 PointGradients DifferentiateAt(size_t step, const InnerLoops& loops, const Tensor& values);
 
-// sums[i] += more[i], where undefined is zero. Without gradients.
+// sums[i] += more[i], where undefined is zero; nothing for an empty `more`. Without gradients.
 void AddWhereDefined(const Tensors& more, Tensors& sums);
 
 }  // namespace innerloop::meta

@@ -24,17 +24,19 @@ inline v1::JobSpec ResolvedJob(const std::string& text) {
   return resolved.ok() ? *std::move(resolved) : spec;
 }
 
-// A job of this model and algorithm (fields of ModelSpec and Algorithm) on tasks of any kind.
+// A job of this model, algorithm and objective (fields of ModelSpec, Algorithm and MetaObjective)
+// on tasks of any kind.
 inline std::unique_ptr<Algorithm> MakeAlgorithm(const std::string& model,
                                                 const std::string& algorithm,
-                                                const TaskShape& shape) {
+                                                const TaskShape& shape,
+                                                const std::string& objective = "") {
   const std::string tasks = shape.classification
                                 ? absl::StrCat("episodes { dataset: 'd' ways: ", shape.outputs,
                                                " shots: 100 split { counts { train: 50 } } }")
                                 : "sinusoid { }";
-  const v1::JobSpec spec =
-      ResolvedJob(absl::StrCat("model { ", model, " } tasks { ", tasks, " } algorithm { ",
-                               algorithm, " } meta_batch: 4 iterations: 1"));
+  const v1::JobSpec spec = ResolvedJob(absl::StrCat("model { ", model, " } tasks { ", tasks,
+                                                    " } algorithm { ", algorithm, " } objective { ",
+                                                    objective, " } meta_batch: 4 iterations: 1"));
   absl::StatusOr<std::unique_ptr<Algorithm>> made = CreateAlgorithm(spec, shape);
   EXPECT_TRUE(made.ok()) << made.status();
   return made.ok() ? *std::move(made) : nullptr;
