@@ -209,6 +209,38 @@ TEST_F(EpisodesTest, WithinAGroupAreDrawnFromGroupsThatAreLargeEnoughByTheirSize
   EXPECT_NEAR(tasks_of_group[0], 600, 5 * 16);  // six of ten, five standard deviations
 }
 
+TEST_F(EpisodesTest, OfATableHaveItsRows) {
+  DatasetContent content;
+  content.name = "small";
+  content.example_shape = {2};
+  for (int row = 0; row < 20; ++row) {
+    content.features.push_back(static_cast<float>(row));
+    content.features.push_back(-1.5F);
+    content.labels.push_back(row / 4);
+  }
+  content.class_names = {"a", "b", "c", "d", "e"};
+  const std::string path = absl::StrCat(::testing::TempDir(), "/table-", getpid());
+  ASSERT_TRUE(WriteDataset(content, path).ok());
+  const auto source =
+      CreateTaskSource(Spec("ways: 3 shots: 1 queries: 3 split { counts { train: 5 } }"),
+                       *Dataset::Open(path))
+          .value();
+  EXPECT_EQ(source->shape().input, std::vector<int64_t>{2});
+  const TaskBatch tasks = Sample(*source, 20);
+  EXPECT_TRUE((tasks.query.inputs.select(2, 1) == -1.5).all().item<bool>());
+  for (int64_t t = 0; t < 20; ++t) {
+    for (int64_t way = 0; way < 3; ++way) {
+      std::set<int> rows = {tasks.support.inputs[t][way][0].item<int>()};
+      for (int64_t i = 0; i < 3; ++i) {
+        rows.insert(tasks.query.inputs[t][3 * way + i][0].item<int>());
+      }
+      EXPECT_EQ(rows.size(), 4U);  // all of one class
+      EXPECT_EQ(*rows.begin() % 4, 0);
+      EXPECT_EQ(*rows.rbegin(), *rows.begin() + 3);
+    }
+  }
+}
+
 TEST_F(EpisodesTest, RefuseWhatTheDataSetCannotGive) {
   EXPECT_EQ(ErrorOf("ways: 7 shots: 1 queries: 1 split { counts { train: 6 } }"),
             "tasks.episodes.ways is 7; the training split of 'small' has 6 classes");
