@@ -41,7 +41,10 @@ absl::Status CoordinatorImpl::Load() {
     }
     events_.SetEnded(id, ended);
   }
-  return absl::OkStatus();
+  // Sent for jobs that were refused then.
+  INNERLOOP_ASSIGN_OR_RETURN(const std::vector<std::string> models,
+                             deps_.data_sets.models().List());
+  return RemoveUnusedModels(models);
 }
 
 absl::Status CoordinatorImpl::LoadJob(v1::Job row) {
@@ -55,6 +58,7 @@ absl::Status CoordinatorImpl::LoadJob(v1::Job row) {
                              LoadPast(row, deps_.state, deps_.checkpoints));
   INNERLOOP_ASSIGN_OR_RETURN(std::optional<v1::DataSetDescription> data_set,
                              FindDataSet(row.spec(), deps_.data_sets));
+  INNERLOOP_RETURN_IF_ERROR(CheckModel(row.spec(), deps_.data_sets));
   std::optional<Checkpoint> init_from;
   if (!past.has_value() && !row.spec().init_from().empty()) {
     std::vector<std::string> damaged;

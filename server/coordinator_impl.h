@@ -98,6 +98,8 @@ class CoordinatorImpl final : public Coordinator, private JobHost {
   void Begin(std::shared_ptr<JobRunner> runner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Retire(const std::string& id, v1::Job row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status LoadJob(v1::Job row);
+  // Removes those of these users' models that no job uses.
+  absl::Status RemoveUnusedModels(const std::vector<std::string>& sha256s) ABSL_LOCKS_EXCLUDED(mu_);
   // Applies a user's wish to a job that has not ended, and makes it durable.
   absl::StatusOr<v1::Job> Change(const std::string& id,
                                  const std::function<absl::Status(JobRunner&)>& change,

@@ -1,5 +1,6 @@
 // What users call.
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include <google/protobuf/util/time_util.h>
@@ -194,6 +195,7 @@ absl::StatusOr<v1::Job> CoordinatorImpl::Cancel(const std::string& id) {
 
 absl::Status CoordinatorImpl::Delete(const std::string& id) {
   absl::MutexLock submit_lock(&submit_mu_);
+  v1::Job row;
   {
     absl::MutexLock lock(&mu_);
     INNERLOOP_ASSIGN_OR_RETURN(Entry * entry, Find(id));
@@ -208,13 +210,36 @@ absl::Status CoordinatorImpl::Delete(const std::string& id) {
             absl::StrCat("an evaluation of job '", id, "' is under way"));
       }
     }
+    row = entry->row;
     jobs_.erase(id);
   }
   events_.Remove(id);
   deps_.recorder.Forget(id);
   deps_.metrics.Remove(id);
   INNERLOOP_RETURN_IF_ERROR(deps_.state.DeleteJob(id));
+  if (row.spec().model().has_torchscript()) {
+    INNERLOOP_RETURN_IF_ERROR(RemoveUnusedModels({row.spec().model().torchscript().sha256()}));
+  }
   return deps_.checkpoints.DeleteJob(id);
+}
+
+absl::Status CoordinatorImpl::RemoveUnusedModels(const std::vector<std::string>& sha256s) {
+  std::set<std::string> used;
+  {
+    absl::MutexLock lock(&mu_);
+    for (const auto& [id, entry] : jobs_) {
+      used.insert((entry.runner == nullptr ? entry.row.spec() : entry.runner->spec())
+                      .model()
+                      .torchscript()
+                      .sha256());
+    }
+  }
+  for (const std::string& sha256 : sha256s) {
+    if (used.count(sha256) == 0) {
+      INNERLOOP_RETURN_IF_ERROR(deps_.data_sets.models().Remove(sha256));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<v1::Job> CoordinatorImpl::Adopt(Checkpoint checkpoint) {
@@ -302,6 +327,7 @@ absl::StatusOr<std::shared_ptr<EvaluationRun>> CoordinatorImpl::PrepareEvaluatio
   setup.spec = checkpoint.metadata.spec();
   INNERLOOP_ASSIGN_OR_RETURN(const std::optional<v1::DataSetDescription> data_set,
                              FindDataSet(setup.spec, deps_.data_sets));
+  INNERLOOP_RETURN_IF_ERROR(CheckModel(setup.spec, deps_.data_sets));
   v1::EvaluationProtocol protocol = setup.spec.evaluation().final();
   protocol.MergeFrom(request.protocol());
   INNERLOOP_ASSIGN_OR_RETURN(

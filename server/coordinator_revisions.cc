@@ -52,9 +52,9 @@ absl::StatusOr<v1::Job> CoordinatorImpl::Revise(const std::string& id, const v1:
 
 absl::StatusOr<v1::Job> CoordinatorImpl::ReviseTo(v1::JobSpec spec, v1::Job job) {
   if (spec.iterations() < job.spec().iterations()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "iterations is ", spec.iterations(), "; job '", job.id(), "' has ", job.spec().iterations(),
-        " already, and can only be extended"));
+    return absl::InvalidArgumentError(absl::StrCat("iterations is ", spec.iterations(), "; job '",
+                                                   job.id(), "' has ", job.spec().iterations(),
+                                                   " already, and can only be extended"));
   }
   if (job.state() == v1::JOB_STATE_SUCCEEDED) {
     return ReviseDone(std::move(spec), std::move(job));

@@ -68,8 +68,9 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->capture_default_str();
   app.add_option("--max-jobs", options.max_jobs, "Most jobs that have not ended")
       ->capture_default_str();
-  app.add_option("--data-set-quota", options.data_set_quota,
-                 "Most bytes of all data sets together (also with a unit: 64GB)")
+  app.add_option(
+         "--data-set-quota", options.data_set_quota,
+         "Most bytes of all data sets together, and of all users' models (also with a unit: 64GB)")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
       ->capture_default_str();
   app.add_option("--max-checkpoint-bytes", options.max_checkpoint_bytes,
@@ -133,8 +134,8 @@ int Run(int argc, char** argv) {
     if (error.get_exit_code() == 0) {  // --help, --version
       return app.exit(error);
     }
-    return Fail(absl::InvalidArgumentError(
-        absl::StrCat(error.what(), " (see: ", kProgram, " --help)")));
+    return Fail(
+        absl::InvalidArgumentError(absl::StrCat(error.what(), " (see: ", kProgram, " --help)")));
   }
   if (flags.die_with_parent) {
     innerloop::DieWithParent();

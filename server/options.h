@@ -24,7 +24,8 @@ struct Options {
   uint64_t max_parameters = 250'000'000;
   // Most jobs that have not ended.
   uint32_t max_jobs = 1000;
-  // Most bytes of all data sets together, and of one uploaded checkpoint.
+  // Most bytes of all data sets together, and as many of users' models; most of one uploaded
+  // checkpoint.
   uint64_t data_set_quota = uint64_t{64} << 30;
   uint64_t max_checkpoint_bytes = uint64_t{4} << 30;
   // How long an ended job's series stay on /metrics.

@@ -124,9 +124,9 @@ absl::Status ModelProcess::Spawn(const std::string& program, const ModelProcessJ
                                                   {printing, STDERR_FILENO},
                                                   {pass(sockets[1]), kModelSocket},
                                                   {pass(job.model), kModelFile}};
-  if (job.data_set >= 0) {
-    descriptors.emplace_back(pass(job.data_set), kModelDataSet);
-  }
+  // Under each number there is something of ours: nothing that a library left open is passed on.
+  opened.push_back(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  descriptors.emplace_back(pass(job.data_set >= 0 ? job.data_set : opened.back()), kModelDataSet);
   INNERLOOP_ASSIGN_OR_RETURN(
       pid_, SpawnWith({program, kModelProcessFlag, absl::StrCat(memory_bytes_)}, descriptors));
   return absl::OkStatus();

@@ -58,7 +58,7 @@ absl::StatusOr<std::unique_ptr<meta::Program>> MakeProgram(v1::JobSpec& spec) {
   spec.mutable_model()->mutable_torchscript()->set_file(PathOf(kModelFile));
   std::shared_ptr<const Dataset> data_set;
   struct stat there {};
-  if (fstat(kModelDataSet, &there) == 0) {
+  if (fstat(kModelDataSet, &there) == 0 && S_ISREG(there.st_mode)) {
     INNERLOOP_ASSIGN_OR_RETURN(data_set, Dataset::Open(PathOf(kModelDataSet)));
   }
   return meta::Program::Create(spec, std::move(data_set));

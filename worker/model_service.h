@@ -7,7 +7,8 @@ namespace innerloop::worker {
 // that it may take, in bytes.
 inline constexpr char kModelProcessFlag[] = "--model-process";
 
-// The descriptors that it is started with, besides its output.
+// The descriptors that it is started with, besides its output; the data set's is no file for
+// generated tasks.
 inline constexpr int kModelSocket = 3;
 inline constexpr int kModelFile = 4;
 inline constexpr int kModelDataSet = 5;

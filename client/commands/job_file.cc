@@ -56,7 +56,7 @@ absl::Status CheckModelAllowed(const v1::JobSpec& spec, const std::string& file,
   if (std::find(allowed.begin(), allowed.end(), sha256) != allowed.end()) {
     return absl::OkStatus();
   }
-  return absl::PermissionDeniedError(
+  return absl::InvalidArgumentError(
       absl::StrCat("the job runs ", file,
                    ", a TorchScript model: code that can read what you can read. If you trust its "
                    "author, add --allow-model ",

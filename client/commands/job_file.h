@@ -19,7 +19,7 @@ namespace innerloop::client {
 absl::StatusOr<v1::JobSpec> LoadJob(const std::string& path,
                                     const std::vector<std::string>& assignments);
 
-// PERMISSION_DENIED unless the hash of the job's own model, if it has one, is among those
+// INVALID_ARGUMENT unless the hash of the job's own model, if it has one, is among those
 // `allowed`. `file` is its name for people.
 absl::Status CheckModelAllowed(const v1::JobSpec& spec, const std::string& file,
                                const std::vector<std::string>& allowed);

@@ -1,6 +1,7 @@
 #include "absl/strings/str_join.h"
 #include "core/job/checks.h"
 #include "core/job/resolve_parts.h"
+#include "core/support/checksum.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::job {
@@ -71,6 +72,20 @@ absl::Status ResolveConv4(v1::Conv4Model& conv4, const TaskShape* shape) {
   return absl::OkStatus();
 }
 
+absl::Status ResolveTorchScript(v1::TorchScriptModel& model) {
+  if (model.sha256().empty() && model.file().empty()) {
+    return absl::InvalidArgumentError(
+        "model.torchscript.file is missing: the TorchScript file that torch.jit.save wrote");
+  }
+  if (!IsSha256Hex(model.sha256()) || model.bytes() == 0) {
+    return absl::InvalidArgumentError(
+        "model.torchscript.sha256 and bytes do not describe a file; a client fills them in from "
+        "model.torchscript.file");
+  }
+  model.clear_file();
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ResolveModel(v1::JobSpec& spec, const TaskShape* shape) {
@@ -90,10 +105,11 @@ absl::Status ResolveModel(v1::JobSpec& spec, const TaskShape* shape) {
     case v1::ModelSpec::kConv4:
       return ResolveConv4(*model.mutable_conv4(), shape);
     case v1::ModelSpec::kTorchscript:
+      return ResolveTorchScript(*model.mutable_torchscript());
     case v1::ModelSpec::KIND_NOT_SET:
       break;
   }
-  return Missing("model", "linear, mlp or conv4");
+  return Missing("model", "linear, mlp, conv4 or torchscript");
 }
 
 }  // namespace innerloop::job

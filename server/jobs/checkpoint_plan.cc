@@ -52,7 +52,8 @@ void CheckpointPlan::EndEvaluation(const v1::Evaluation& evaluation, bool compar
   auto held = held_.extract(version);
   const double goodness = Goodness(evaluation);
   // A version whose loss is no number is nobody's best.
-  if (held.empty() || !comparable || !std::isfinite(goodness) || (best_.has_value() && goodness <= *best_)) {
+  if (held.empty() || !comparable || !std::isfinite(goodness) ||
+      (best_.has_value() && goodness <= *best_)) {
     return;
   }
   Checkpoint& checkpoint = held.mapped();

@@ -85,9 +85,8 @@ void JobRunner::TakeEvaluation(v1::Evaluation evaluation) {
     return;
   }
   // The job may have been revised meanwhile.
-  plan_.EndEvaluation(evaluation,
-                      google::protobuf::util::MessageDifferencer::Equals(
-                          evaluation.protocol(), spec().evaluation().periodic()));
+  plan_.EndEvaluation(evaluation, google::protobuf::util::MessageDifferencer::Equals(
+                                      evaluation.protocol(), spec().evaluation().periodic()));
   *job_.mutable_last_periodic() = std::move(evaluation);
 }
 

@@ -57,6 +57,23 @@ absl::StatusOr<std::optional<v1::DataSetDescription>> FindDataSet(const v1::JobS
   return std::optional<v1::DataSetDescription>(*std::move(found));
 }
 
+absl::Status CheckModel(const v1::JobSpec& spec, DataSetStore& data_sets) {
+  if (!spec.model().has_torchscript()) {
+    return absl::OkStatus();
+  }
+  const v1::TorchScriptModel& model = spec.model().torchscript();
+  const std::optional<v1::StoredFile> stored = data_sets.models().Find(model.sha256());
+  if (!stored.has_value()) {
+    return absl::NotFoundError(absl::StrCat("the job's model, a file of SHA-256 ", model.sha256(),
+                                            ", is not here; a client sends it before the job"));
+  }
+  return stored->bytes() == model.bytes()
+             ? absl::OkStatus()
+             : absl::InvalidArgumentError(absl::StrCat("model.torchscript.bytes is ", model.bytes(),
+                                                       "; the file of that SHA-256 has ",
+                                                       stored->bytes()));
+}
+
 absl::StatusOr<Submission> Prepare(const v1::JobSpec& spec, DataSetStore& data_sets,
                                    CheckpointStore& checkpoints) {
   Submission result;
@@ -77,6 +94,7 @@ absl::StatusOr<Submission> Prepare(const v1::JobSpec& spec, DataSetStore& data_s
   INNERLOOP_ASSIGN_OR_RETURN(
       result.spec,
       ResolveJobSpec(wanted, result.data_set.has_value() ? &*result.data_set : nullptr));
+  INNERLOOP_RETURN_IF_ERROR(CheckModel(result.spec, data_sets));
   INNERLOOP_RETURN_IF_ERROR(CheckExamples(result.spec, result.data_set, data_sets));
   if (!result.spec.init_from().empty()) {
     std::vector<std::string> damaged;
@@ -94,17 +112,16 @@ absl::StatusOr<v1::JobSpec> PrepareRevision(const v1::JobSpec& before, const v1:
                                             DataSetStore& data_sets) {
   INNERLOOP_ASSIGN_OR_RETURN(const std::optional<v1::DataSetDescription> data_set,
                              FindDataSet(before, data_sets));
-  INNERLOOP_ASSIGN_OR_RETURN(
-      v1::JobSpec resolved,
-      ResolveJobSpec(spec, data_set.has_value() ? &*data_set : nullptr));
+  INNERLOOP_ASSIGN_OR_RETURN(v1::JobSpec resolved,
+                             ResolveJobSpec(spec, data_set.has_value() ? &*data_set : nullptr));
   if (UsesData(spec.tasks()) && !DataUseOf(spec.tasks()).sha256->empty()) {
     SetDataSetSha256(*resolved.mutable_tasks(), *DataUseOf(spec.tasks()).sha256);
   }
   if (const std::vector<std::string> differences = SpecDifferences(before, resolved);
       !differences.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the job cannot change in (as it is against what it should be): ",
-        absl::StrJoin(differences, "; ")));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the job cannot change in (as it is against what it should be): ",
+                     absl::StrJoin(differences, "; ")));
   }
   INNERLOOP_RETURN_IF_ERROR(CheckExamples(resolved, data_set, data_sets));
   return resolved;

@@ -36,6 +36,9 @@ absl::StatusOr<v1::JobSpec> PrepareRevision(const v1::JobSpec& before, const v1:
 absl::StatusOr<std::optional<v1::DataSetDescription>> FindDataSet(const v1::JobSpec& spec,
                                                                   DataSetStore& data_sets);
 
+// NOT_FOUND when the job runs a user's model that is not stored.
+absl::Status CheckModel(const v1::JobSpec& spec, DataSetStore& data_sets);
+
 // What a stored job goes on from: its newest good checkpoint, after the history beyond it was
 // forgotten. nullopt: from its beginning. Damaged checkpoints, and what they cost, become the row's
 // warnings.

@@ -81,8 +81,7 @@ std::string JobMachine::Name(v1::JobState state) {
 absl::Status JobMachine::Apply(JobEvent event, bool initialised) {
   const v1::JobState next = After(state_, event, initialised);
   if (next == v1::JOB_STATE_UNSPECIFIED) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("it is ", Name(state_), "; ", RuleOf(event)));
+    return absl::FailedPreconditionError(absl::StrCat("it is ", Name(state_), "; ", RuleOf(event)));
   }
   state_ = next;
   return absl::OkStatus();

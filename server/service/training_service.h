@@ -77,6 +77,13 @@ class TrainingService final : public v1::Training::Service {
   grpc::Status DeleteDataSet(grpc::ServerContext* context, const v1::DeleteDataSetRequest* request,
                              v1::DeleteDataSetResponse* response) override;
 
+  // ---- models.cc
+  grpc::Status BeginModelUpload(grpc::ServerContext* context, const v1::StoredFile* request,
+                                v1::BeginUploadResponse* response) override;
+  grpc::Status UploadModel(grpc::ServerContext* context,
+                           grpc::ServerReader<v1::UploadModelRequest>* reader,
+                           v1::StoredFile* response) override;
+
  private:
   absl::StatusOr<v1::Job> Adopt(const std::string& path);
 

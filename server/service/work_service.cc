@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -193,29 +194,39 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* WorkService::Connec
   return new WorkerStream(context, coordinator_, metrics_, options_.patience);
 }
 
+absl::StatusOr<WorkService::FileOnDisk> WorkService::Find(const std::string& sha256) {
+  UploadFolder& models = data_sets_.models();
+  if (const std::optional<v1::StoredFile> model = models.Find(sha256); model.has_value()) {
+    return FileOnDisk{absl::StrCat("model ", sha256), models.PathOf(sha256), model->bytes()};
+  }
+  INNERLOOP_ASSIGN_OR_RETURN(const v1::DataSetDescription found, data_sets_.Find(sha256));
+  return FileOnDisk{absl::StrCat("data set '", found.name(), "'"),
+                    data_sets_.PathOf(found.sha256()), found.bytes()};
+}
+
 grpc::Status WorkService::FetchFile(grpc::ServerContext* context,
                                     const v1::FetchFileRequest* request,
                                     grpc::ServerWriter<v1::FileChunk>* writer) {
-  const absl::StatusOr<v1::DataSetDescription> found = data_sets_.Find(request->sha256());
+  const absl::StatusOr<FileOnDisk> found = Find(request->sha256());
   if (!found.ok()) {
     return ToGrpc(found.status());
   }
-  if (request->offset() > found->bytes()) {
+  if (request->offset() > found->bytes) {
     return ToGrpc(absl::OutOfRangeError(absl::StrCat(
-        "offset is ", request->offset(), "; the data set has ", found->bytes(), " bytes")));
+        "offset is ", request->offset(), "; the ", found->what, " has ", found->bytes, " bytes")));
   }
-  std::ifstream file(data_sets_.PathOf(found->sha256()), std::ios::binary);
+  std::ifstream file(found->path, std::ios::binary);
   file.seekg(static_cast<std::streamoff>(request->offset()));
   v1::FileChunk chunk;
   uint64_t offset = request->offset();
-  while (offset < found->bytes() && !context->IsCancelled()) {
+  while (offset < found->bytes && !context->IsCancelled()) {
     const uint64_t size =
-        std::min<uint64_t>(static_cast<uint64_t>(kMaxFrameBytes), found->bytes() - offset);
+        std::min<uint64_t>(static_cast<uint64_t>(kMaxFrameBytes), found->bytes - offset);
     chunk.set_offset(offset);
     chunk.mutable_data()->resize(size);
     if (!file.read(chunk.mutable_data()->data(), static_cast<std::streamsize>(size))) {
       return ToGrpc(absl::DataLossError(
-          absl::StrCat("the file of data set '", found->name(), "' cannot be read at ", offset)));
+          absl::StrCat("the file of ", found->what, " cannot be read at ", offset)));
     }
     if (!writer->Write(chunk)) {
       break;

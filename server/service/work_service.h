@@ -1,6 +1,10 @@
-// The Work service: worker streams, and data sets for workers.
+// The Work service: worker streams, and data sets and models for workers.
 #pragma once
 
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
 #include "innerloop/v1/work.grpc.pb.h"
 #include "server/coordinator.h"
 #include "server/metrics/metrics.h"
@@ -26,6 +30,14 @@ class WorkService final : public v1::Work::WithRawCallbackMethod_Connect<v1::Wor
                          grpc::ServerWriter<v1::FileChunk>* writer) override;
 
  private:
+  struct FileOnDisk {
+    std::string what;  // for people
+    std::string path;
+    uint64_t bytes;
+  };
+  // A data set or a user's model. NOT_FOUND.
+  absl::StatusOr<FileOnDisk> Find(const std::string& sha256);
+
   Coordinator& coordinator_;
   DataSetStore& data_sets_;
   Metrics& metrics_;

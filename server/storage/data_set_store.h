@@ -3,18 +3,16 @@
 #pragma once
 
 #include <memory>
-#include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "innerloop/v1/training.pb.h"
 #include "server/storage/state_store.h"
+#include "server/storage/upload_folder.h"
 
 namespace innerloop::server {
 
@@ -38,27 +36,23 @@ class DataSetStore {
   absl::StatusOr<std::vector<v1::DataSetDescription>> List();
   // By name or hash. NOT_FOUND lists the known names.
   absl::StatusOr<v1::DataSetDescription> Find(absl::string_view name_or_sha256);
-  std::string PathOf(absl::string_view sha256) const;
+  std::string PathOf(absl::string_view sha256) const { return files_.PathOf(sha256); }
   // By name: the bytes go with the last name that stands for them. By hash: all its names.
   absl::Status Delete(absl::string_view name_or_sha256);
 
+  // TorchScript files of users' models, in STATE/models; as many bytes as of data sets. They have
+  // no names.
+  UploadFolder& models() { return models_; }
+
  private:
-  std::string PartOf(absl::string_view sha256) const;
   // Binds the request's name to a file that is there.
   absl::StatusOr<v1::DataSetDescription> Bind(const v1::BeginDataSetUploadRequest& file);
-  // Bytes of all files in the folder, which it makes.
-  absl::StatusOr<uint64_t> Used() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status CheckRoom(uint64_t more) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  const std::string folder_;
-  const uint64_t quota_;
+  UploadFolder files_;
+  UploadFolder models_;
   StateStore& state_;
-
+  // Names and files change together.
   absl::Mutex mutex_;
-  // Counted once, then kept up to date.
-  std::optional<uint64_t> used_ ABSL_GUARDED_BY(mutex_);
-  // Hashes that are being checked: nothing may be added to them.
-  std::set<std::string> checking_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace innerloop::server

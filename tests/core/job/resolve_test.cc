@@ -115,7 +115,12 @@ INSTANTIATE_TEST_SUITE_P(
     ResolveJobSpec, BadSpecs,
     ::testing::Values(
         BadSpec{"NoModel", [](auto& s) { s.clear_model(); },
-                "model is missing; choose linear, mlp or conv4"},
+                "model is missing; choose linear, mlp, conv4 or torchscript"},
+        BadSpec{"NoModelFile", [](auto& s) { s.mutable_model()->mutable_torchscript(); },
+                "model.torchscript.file is missing"},
+        BadSpec{"AModelFileThatNoClientRead",
+                [](auto& s) { s.mutable_model()->mutable_torchscript()->set_file("net.pt"); },
+                "a client fills them in"},
         BadSpec{"NoTasks", [](auto& s) { s.clear_tasks(); }, "tasks is missing"},
         BadSpec{"NoAlgorithm", [](auto& s) { s.clear_algorithm(); }, "algorithm is missing"},
         BadSpec{"NoIterations", [](auto& s) { s.set_iterations(0); }, "iterations is missing or 0"},

@@ -1,0 +1,85 @@
+// A user's own model, from its file to the result.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/integration/process.h"
+#include "tests/integration/script_job.h"
+#include "tests/integration/train.h"
+
+namespace innerloop::integration {
+namespace {
+
+using ::testing::HasSubstr;
+
+class OwnModelTest : public ::testing::Test {
+ protected:
+  OwnModelTest() {
+    WritePerceptron(model_);
+    WriteFile(job_, ScriptJob("file: 'model.pt'", /*iterations=*/20));
+    sha256_ = Sha256::Hex(ReadFile(model_));
+  }
+  Outcome Train(const std::string& state_dir, const std::string& workers) const {
+    return RunToEnd("innerloop", {"train", job_, "--state-dir", folder_ / state_dir, "--workers",
+                                  workers, "--allow-model", sha256_, "--format=json"});
+  }
+
+  const TemporaryFolder folder_;
+  const std::string model_ = folder_ / "model.pt";
+  const std::string job_ = folder_ / "job.textproto";
+  std::string sha256_;
+};
+
+TEST_F(OwnModelTest, TrainsToTheSameBitsOnOneAndTwoWorkersAndEvaluatesItsCheckpoint) {
+  const nlohmann::json one = Result(Train("one", "1"));
+  const nlohmann::json two = Result(Train("two", "2"));
+  EXPECT_EQ(one.at("state"), "SUCCEEDED");
+  EXPECT_EQ(one.at("parameters_sha256"), two.at("parameters_sha256"));
+  EXPECT_EQ(one.at("evaluation").at("steps").size(), 3);
+
+  const std::string checkpoint = two.at("checkpoint");
+  const Outcome without = RunToEnd("innerloop", {"evaluate", checkpoint, "--workers", "1"});
+  EXPECT_EQ(without.exit_code, 2);
+  EXPECT_THAT(without.err, HasSubstr("give its file with --model FILE"));
+  const Outcome with = RunToEnd(
+      "innerloop", {"evaluate", checkpoint, "--workers", "1", "--model", model_, "--format=json"});
+  EXPECT_EQ(with.exit_code, 0) << with.err;
+}
+
+TEST_F(OwnModelTest, TrainsOnlyWhatIsAllowedAndSaysHow) {
+  const Outcome outcome =
+      RunToEnd("innerloop", {"train", job_, "--state-dir", folder_ / "state", "--workers", "1"});
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr(absl::StrCat("--allow-model ", sha256_)));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "state"));
+}
+
+TEST_F(OwnModelTest, AMissingFileIsSaidBeforeAnythingStarts) {
+  std::filesystem::remove(model_);
+  const Outcome outcome = Train("state", "1");
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.err, HasSubstr("model.torchscript.file: "));
+}
+
+TEST_F(OwnModelTest, AWorkerThatDoesNotAllowItDeclinesTheJobWithTheFlagToAdd) {
+  Process coordinator("innerloop-coordinator",
+                      {"--state-dir", folder_ / "state", "--listen", "127.0.0.1:0",
+                       "--metrics-listen", "127.0.0.1:0"},
+                      {}, Output::kPipe);
+  const std::string line = coordinator.AwaitLine("listening on ");
+  const size_t begin = line.find("listening on ") + std::string("listening on ").size();
+  const std::string address = line.substr(begin, line.find(',') - begin);
+  Process worker("innerloop-worker",
+                 {"--coordinator", address, "--cache-dir", folder_ / "cache", "--log-level=info"});
+  const Outcome submitted =
+      RunToEnd("innerloop", {"submit", job_, "--coordinator", address, "--format=json"});
+  ASSERT_EQ(submitted.exit_code, 0) << submitted.err;
+  EXPECT_THAT(worker.AwaitLine("declining job"),
+              HasSubstr(absl::StrCat("--allow-model ", sha256_)));
+}
+
+}  // namespace
+}  // namespace innerloop::integration
