@@ -110,6 +110,7 @@ struct LstmStep : torch::autograd::Function<LstmStep> {
     context->save_for_backward(std::move(saved));
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
     Tensors results;
+    results.reserve(variables.size());
     for (const Tensor& variable : variables) {
       results.push_back(at::empty_like(variable, at::MemoryFormat::Contiguous));
     }
@@ -137,12 +138,14 @@ struct LstmStep : torch::autograd::Function<LstmStep> {
     const at::TensorList weights(&saved[2], weight_count);
     const at::TensorList variables(&saved[2 + weight_count], kVariables);
     Tensors sums;
+    sums.reserve(saved.size());
     for (const Tensor& tensor : saved) {
       sums.push_back(at::zeros_like(tensor, at::MemoryFormat::Contiguous));
     }
     for (int64_t first = 0; first < gradients.size(0); first += rule.block) {
       const int64_t count = std::min(rule.block, gradients.size(0) - first);
       Tensors along;
+      along.reserve(directions.size());
       for (const Tensor& direction : directions) {
         along.push_back(direction.defined() ? direction.narrow(-1, first, count) : Tensor());
       }

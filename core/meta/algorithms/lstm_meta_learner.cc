@@ -85,6 +85,7 @@ InnerPath LstmMetaLearner::Path(const Tensors& weights, const Tensors& initial,
   LstmState state = lstm_.Begin(Pack(initial));
   for (uint32_t step = 0; step < inner_steps_; ++step) {
     Tensors leaves;
+    leaves.reserve(sizes_.size());
     for (const Tensor& parameter : path.points.back()) {
       leaves.push_back(parameter.detach().requires_grad_());
     }

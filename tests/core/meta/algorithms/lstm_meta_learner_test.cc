@@ -1,6 +1,10 @@
 // The LSTM meta-learner against loops over single coordinates in plain float64 arithmetic.
 #include <cmath>
+#include <memory>
 #include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
