@@ -156,6 +156,30 @@ TEST_F(DataSetCacheTest, AFileThatIsLongerOrShorterThanSaidIsRefused) {
   EXPECT_THAT(std::string(Get().status().message()), HasSubstr("it ends after 1234 of"));
 }
 
+TEST_F(DataSetCacheTest, AModelIsFetchedByItsHashAndKept) {
+  v1::TorchScriptModel model;
+  const std::string content(5000, 'm');
+  model.set_sha256(Sha256::Hex(content));
+  model.set_bytes(content.size());
+  coordinator_.files[model.sha256()] = content;
+  for (int i = 0; i < 2; ++i) {
+    const absl::StatusOr<std::string> path = cache_->GetModel(model, *stub_);
+    ASSERT_TRUE(path.ok()) << path.status();
+    EXPECT_EQ(*path, absl::StrCat(folder_, "/", model.sha256(), ".pt"));
+    EXPECT_EQ(ReadFile(*path), content);
+  }
+  EXPECT_EQ(coordinator_.fetches().size(), 1);
+  // It makes room as data sets do.
+  cache_ = NewCache(/*most_bytes=*/description_.bytes());
+  ASSERT_TRUE(Get().ok());
+  EXPECT_FALSE(std::filesystem::exists(absl::StrCat(folder_, "/", model.sha256(), ".pt")));
+  coordinator_.files[model.sha256()][7] ^= 1;
+  cache_ = NewCache();
+  const absl::Status damaged = cache_->GetModel(model, *stub_).status();
+  EXPECT_EQ(damaged.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(damaged.message()), HasSubstr("model "));
+}
+
 TEST_F(DataSetCacheTest, AHashThatIsNoneNeverBecomesAPath) {
   description_.set_sha256("../../etc/passwd");
   EXPECT_EQ(Get().status().code(), absl::StatusCode::kInvalidArgument);
