@@ -160,14 +160,11 @@ absl::StatusOr<ModelProcess::Answer> ModelProcess::Ask(const google::protobuf::M
 
 absl::Status ModelProcess::Bury(const absl::Status& why) {
   const bool late = absl::IsDeadlineExceeded(why);
-  if (late || !absl::IsUnavailable(why)) {
-    kill(pid_, SIGKILL);
-  }
-  // One that closed its connection and goes on is not waited for.
+  // One that died already keeps its own ending; one that only closed its connection has none yet.
+  kill(pid_, SIGKILL);
+  channel_->DrainOutput();
   int status = 0;
   pid_t ended = 0;
-  channel_->DrainOutput();
-  kill(pid_, SIGKILL);
   while ((ended = waitpid(pid_, &status, 0)) < 0 && errno == EINTR) {
   }
   pid_ = -1;
