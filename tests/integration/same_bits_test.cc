@@ -7,16 +7,14 @@
 #include <string>
 #include <vector>
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/integration/killing.h"
 #include "tests/integration/process.h"
 #include "tests/integration/train.h"
 
 namespace innerloop::integration {
 namespace {
-
-using ::testing::HasSubstr;
 
 // Waits, when it is destroyed, until processes that are no children of this one have ended.
 class EndOf {
@@ -81,25 +79,6 @@ TEST(SameBits, AnotherSeedGivesOthers) {
 TEST(SameBits, SinusoidReptileForAnyNumberOfWorkers) {
   const std::string one = Sha256Of(TrainWith("sinusoid_reptile", Short({}), 1, 1));
   EXPECT_EQ(one, Sha256Of(TrainWith("sinusoid_reptile", Short({}), 3, 2)));
-}
-
-// Kills one child of a run with SIGKILL once a checkpoint of it must be there, and returns the
-// parameters that it ends with.
-std::string Sha256AfterKilling(const std::string& victim, const std::string& job,
-                               const std::vector<std::string>& settings) {
-  std::vector<std::string> more = settings;
-  more.insert(more.end(), {"--workers", "2"});
-  Process run("innerloop", PlainTrainArguments(job, NewFolder(), more));
-  EXPECT_NE(run.AwaitLine("meta-loss"), "") << "the run ended before it told of its progress";
-  const std::vector<pid_t> victims = run.Children(victim);
-  EXPECT_FALSE(victims.empty());
-  if (victims.empty()) {
-    return "";
-  }
-  kill(victims[0], SIGKILL);
-  const Outcome outcome = run.Wait();
-  EXPECT_THAT(outcome.err, HasSubstr("starting it again"));
-  return Sha256OfTable(outcome);
 }
 
 // Small shards of a small net: what is tested here is the order of sums and what is done again, not
