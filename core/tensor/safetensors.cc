@@ -219,7 +219,8 @@ absl::Status VerifyCrc32c(absl::string_view file, absl::string_view name_for_err
       key == absl::string_view::npos ? "" : head.substr(key + kCrcKey.size(), kUnsealed.size());
   if (digits.size() != kUnsealed.size()) {
     return absl::DataLossError(
-        absl::StrCat("'", name_for_errors, "' is damaged, incomplete or none of Innerloop's files: it has no checksum"));
+        absl::StrCat("'", name_for_errors,
+                     "' is damaged, incomplete or none of Innerloop's files: it has no checksum"));
   }
   const absl::string_view rest = file.substr(key + kCrcKey.size() + kUnsealed.size());
   const uint32_t crc =
@@ -236,7 +237,7 @@ absl::StatusOr<SafeTensorsView> ParseSealed(absl::string_view file, absl::string
                                             absl::string_view name_for_errors) {
   absl::StatusOr<SafeTensorsView> view = ParseSafeTensors(file, name_for_errors);
   // A file of another kind parses; a damaged one of ours may or may not.
-  if (view.ok() && view->metadata.count("crc32c") == 0 &&
+  if (view.ok() && view->metadata.count("crc32c") == 0 && view->metadata["format"] != format &&
       !absl::StartsWith(view->metadata["format"], "innerloop-")) {
     return absl::InvalidArgumentError(absl::StrCat(
         "'", name_for_errors, "' is a safetensors file that another program wrote; one of ",

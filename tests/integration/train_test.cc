@@ -84,7 +84,7 @@ TEST(Train, AnInterruptLeavesARunThatGoesOn) {
     ASSERT_NE(run.AwaitLine("meta-loss"), "");
     run.Signal(SIGINT);
     const Outcome outcome = run.Wait();
-    EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
+    EXPECT_EQ(outcome.exit_code, 130) << outcome.err;
     EXPECT_THAT(outcome.err, HasSubstr(folder)) << "it says how to go on";
   }
   EXPECT_FALSE(AnyProcessMentions(folder));

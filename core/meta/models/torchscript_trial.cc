@@ -1,6 +1,7 @@
 #include "core/meta/models/torchscript_trial.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <new>
 
@@ -107,17 +108,29 @@ Derivatives Differentiate(const Tensors& parameters, const Tensor& inputs, const
   return result;
 }
 
-// The largest of the tensors' relative differences; infinity when they cannot be compared.
+double NormOf(const Tensors& tensors) {
+  double squares = 0;
+  for (const Tensor& tensor : tensors) {
+    const double norm = tensor.norm().item<double>();
+    squares += norm * norm;
+  }
+  return std::sqrt(squares);
+}
+
+// The largest of the tensors' relative differences; infinity when they cannot be compared. A tensor
+// that is small beside the others counts as a hundredth of them: a derivative that is zero but for
+// rounding (a bias before batch norm) has no digits to compare.
 double Difference(const Tensors& a, const Tensors& b) {
   if (a.size() != b.size()) {
     return std::numeric_limits<double>::infinity();
   }
+  const double least = std::max(1e-6, NormOf(b) / 100);
   double largest = 0;
   for (size_t i = 0; i < a.size(); ++i) {
     if (a[i].sizes() != b[i].sizes()) {
       return std::numeric_limits<double>::infinity();
     }
-    const double scale = std::max(1e-6, b[i].norm().item<double>());
+    const double scale = std::max(least, b[i].norm().item<double>());
     largest = std::max(largest, (a[i] - b[i]).norm().item<double>() / scale);
   }
   return largest;

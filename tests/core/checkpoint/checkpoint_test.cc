@@ -236,7 +236,8 @@ TEST(Checkpoint, OtherFilesAreNoCheckpoints) {
   WriteFile(folder / "other", file.header);
   const absl::Status status = ReadCheckpoint(folder / "other").status();
   EXPECT_TRUE(absl::IsInvalidArgument(status));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("another program wrote; one of Innerloop's format innerloop-checkpoint-1"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("another program wrote; one of Innerloop's format innerloop-checkpoint-1"));
 }
 
 TEST(Checkpoint, BuffersThatDoNotFitTheLayoutAreRefused) {
