@@ -16,6 +16,7 @@
 #include "core/rpc/grpc_log.h"
 #include "core/support/die_with_parent.h"
 #include "core/support/logging.h"
+#include "core/support/mutex_checks.h"
 #include "core/support/version.h"
 #include "server/server.h"
 
@@ -123,6 +124,7 @@ int Serve(const Flags& flags) {
 }
 
 int Run(int argc, char** argv) {
+  innerloop::CheckMutexesInDebugBuildsOnly();
   Flags flags;
   CLI::App app(
       "The coordinator of Innerloop: keeps jobs, gives work to workers, takes outer steps.",

@@ -23,6 +23,7 @@
 #include "core/support/checksum.h"
 #include "core/support/die_with_parent.h"
 #include "core/support/logging.h"
+#include "core/support/mutex_checks.h"
 #include "core/support/version.h"
 #include "worker/cache_folder.h"
 #include "worker/health.h"
@@ -265,6 +266,7 @@ int Serve(Flags& flags, const sigset_t& signals) {
 }
 
 int Main(int argc, char** argv) {
+  CheckMutexesInDebugBuildsOnly();
   if (argc > 1 && absl::string_view(argv[1]) == kModelProcessFlag) {
     return ServeModel(argv[2]);
   }
