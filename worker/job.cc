@@ -16,6 +16,12 @@ std::string OfSlots(int slots, int64_t bytes) {
   return absl::StrFormat("%d x %.3f MiB", slots, static_cast<double>(bytes) / (1 << 20));
 }
 
+// Says what it is of: evaluations alone, which users ask for, may take less.
+std::string Estimated(int slots, int64_t bytes) {
+  return absl::StrCat("training and its evaluations ",
+                      bytes < 0 ? "unknown" : OfSlots(slots, bytes));
+}
+
 }  // namespace
 
 Job::Job(v1::JobDescription description, const ProgramFactory& factory, DataSetCache& data_sets,
@@ -34,9 +40,8 @@ Job::~Job() {
   if (program_ == nullptr || program_->MeasuredPeakBytes() == 0) {
     return;
   }
-  spdlog::info("job {}: peak memory of its slots: measured {}, estimated {}", id(),
-               OfSlots(slots_, program_->MeasuredPeakBytes()),
-               estimated_bytes_ < 0 ? "nothing" : OfSlots(slots_, estimated_bytes_));
+  spdlog::info("job {}: peak memory of its slots: measured {}, estimated for {}", id(),
+               OfSlots(slots_, program_->MeasuredPeakBytes()), Estimated(slots_, estimated_bytes_));
 }
 
 absl::Duration Job::patience() const {
@@ -96,8 +101,8 @@ void Job::EstimateMemory() {
     return;
   }
   estimated_bytes_ = *bytes;
-  spdlog::info("job {}: peak memory of its slots: estimated {}", id(),
-               OfSlots(slots_, estimated_bytes_));
+  spdlog::info("job {}: peak memory of its slots: estimated for {}", id(),
+               Estimated(slots_, estimated_bytes_));
 }
 
 }  // namespace innerloop::worker
