@@ -97,7 +97,8 @@ absl::StatusOr<std::optional<DataSetFile>> DataSetOfCheckpoint(
   if (!name) {
     return std::optional<DataSetFile>();
   }
-  INNERLOOP_ASSIGN_OR_RETURN(const DataSetFile file, FindDataSet(*name, data_flags));
+  INNERLOOP_ASSIGN_OR_RETURN(const DataSetFile file,
+                             FindDataSet(metadata.spec().tasks(), data_flags));
   INNERLOOP_ASSIGN_OR_RETURN(const OpenedDataSet opened, OpenDataSet(file));
   const std::string& found = opened.description.sha256();
   const std::string& wanted = metadata.data_set().sha256();

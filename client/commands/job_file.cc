@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/job/job_spec.h"
+#include "core/job/task_view.h"
 #include "core/support/checksum.h"
 #include "core/support/file_system.h"
 #include "core/support/mapped_file.h"
@@ -17,7 +18,13 @@ namespace {
 // Class lists of the largest data sets fit; a data set given for a job by mistake does not.
 constexpr uint64_t kMaxJobFileBytes = uint64_t{16} << 20;
 
-std::string HowToMake(const std::string& name) {
+std::string HowToMake(const std::string& name, const v1::TaskSource& tasks) {
+  if (tasks.has_grouped()) {
+    return absl::StrCat(
+        "innerloop dataset import csv FILE.csv --features COLUMNS --target COLUMN --group COLUMN "
+        "--out ",
+        name, ".safetensors");
+  }
   if (name == "omniglot") {
     return absl::StrCat(
         "innerloop dataset import images images_background.zip images_evaluation.zip --size 28 "
@@ -105,8 +112,9 @@ absl::Status CheckDataFlags(const std::vector<std::string>& data_flags,
   return absl::OkStatus();
 }
 
-absl::StatusOr<DataSetFile> FindDataSet(const std::string& name,
+absl::StatusOr<DataSetFile> FindDataSet(const v1::TaskSource& tasks,
                                         const std::vector<std::string>& data_flags) {
+  const std::string& name = *DataUseOf(tasks).dataset;
   for (const std::string& flag : data_flags) {
     INNERLOOP_ASSIGN_OR_RETURN(DataSetFile file, ParseDataFlag(flag));
     if (file.name == name) {
@@ -124,7 +132,7 @@ absl::StatusOr<DataSetFile> FindDataSet(const std::string& name,
                                                     ".safetensors in the folder that "
                                                     "INNERLOOP_DATA names")
                                      : absl::StrCat(" or put it at ", path),
-                   "; to make it: ", HowToMake(name)));
+                   "; to make it: ", HowToMake(name, tasks)));
 }
 
 absl::StatusOr<OpenedDataSet> OpenDataSet(const DataSetFile& file) {

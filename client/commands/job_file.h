@@ -35,9 +35,9 @@ absl::StatusOr<DataSetFile> ParseDataFlag(const std::string& flag);
 absl::Status CheckDataFlags(const std::vector<std::string>& data_flags,
                             const std::optional<std::string>& name);
 
-// The data set's file: what a --data flag says, else $INNERLOOP_DATA/NAME.safetensors. NOT_FOUND
-// says how to give or make it.
-absl::StatusOr<DataSetFile> FindDataSet(const std::string& name,
+// The file of the data set that the tasks are drawn from: what a --data flag says, else
+// $INNERLOOP_DATA/NAME.safetensors. NOT_FOUND says how to give or make it.
+absl::StatusOr<DataSetFile> FindDataSet(const v1::TaskSource& tasks,
                                         const std::vector<std::string>& data_flags);
 
 // A data set's file, opened and verified. The description has the file's `name`.

@@ -50,7 +50,7 @@ absl::StatusOr<std::optional<v1::DataSetDescription>> ProvideDataSet(const v1::J
       }
     }
   }
-  INNERLOOP_ASSIGN_OR_RETURN(const DataSetFile file, FindDataSet(*name, options.data));
+  INNERLOOP_ASSIGN_OR_RETURN(const DataSetFile file, FindDataSet(spec.tasks(), options.data));
   // Said before the upload, which may take long: whether the job fits the data set at all.
   INNERLOOP_ASSIGN_OR_RETURN(const OpenedDataSet opened, OpenDataSet(file));
   INNERLOOP_ASSIGN_OR_RETURN(const v1::JobSpec resolved, ResolveJobSpec(spec, &opened.description));

@@ -24,7 +24,7 @@ absl::StatusOr<PreparedJob> PrepareJob(const std::string& file,
     INNERLOOP_ASSIGN_OR_RETURN(prepared.resolved, ResolveJobSpec(spec, nullptr));
     return prepared;
   }
-  INNERLOOP_ASSIGN_OR_RETURN(prepared.data_set, FindDataSet(*name, data_flags));
+  INNERLOOP_ASSIGN_OR_RETURN(prepared.data_set, FindDataSet(spec.tasks(), data_flags));
   INNERLOOP_ASSIGN_OR_RETURN(const OpenedDataSet opened, OpenDataSet(*prepared.data_set));
   INNERLOOP_ASSIGN_OR_RETURN(prepared.resolved, ResolveJobSpec(spec, &opened.description));
   INNERLOOP_RETURN_IF_ERROR(CheckJobAgainstData(prepared.resolved, *opened.examples));

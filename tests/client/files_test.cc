@@ -144,18 +144,27 @@ TEST_F(FilesTest, AFailedImportLeavesNothing) {
 
 TEST_F(FilesTest, ADataSetIsFoundByFlagThenByEnvironment) {
   ::setenv("INNERLOOP_DATA", folder_.path().c_str(), 1);
-  EXPECT_EQ(FindDataSet("digits", {"digits=/elsewhere"})->path, "/elsewhere");
-  EXPECT_EQ(FindDataSet("digits", {"other=/elsewhere"})->path, digits_);
+  v1::TaskSource tasks;
+  tasks.mutable_episodes()->set_dataset("digits");
+  EXPECT_EQ(FindDataSet(tasks, {"digits=/elsewhere"})->path, "/elsewhere");
+  EXPECT_EQ(FindDataSet(tasks, {"other=/elsewhere"})->path, digits_);
 }
 
 TEST_F(FilesTest, AMissingDataSetSaysHowToMakeIt) {
   ::unsetenv("INNERLOOP_DATA");
-  const absl::Status status = FindDataSet("omniglot", {}).status();
+  v1::TaskSource tasks;
+  tasks.mutable_episodes()->set_dataset("omniglot");
+  const absl::Status status = FindDataSet(tasks, {}).status();
   EXPECT_TRUE(absl::IsNotFound(status));
   EXPECT_THAT(std::string(status.message()),
               AllOf(HasSubstr("--data omniglot=FILE"), HasSubstr("INNERLOOP_DATA"),
                     HasSubstr("innerloop dataset import images images_background.zip"),
                     HasSubstr("--grayscale --invert")));
+  tasks.mutable_grouped()->set_dataset("ratings");
+  EXPECT_THAT(std::string(FindDataSet(tasks, {}).status().message()),
+              AllOf(HasSubstr("--data ratings=FILE"),
+                    HasSubstr("innerloop dataset import csv FILE.csv --features COLUMNS --target "
+                              "COLUMN --group COLUMN --out ratings.safetensors")));
 }
 
 TEST_F(FilesTest, SubmitSendsTheDataSetThatTheCoordinatorLacks) {
