@@ -67,30 +67,14 @@ std::string LossText(const Spread& spread) {
                                       : LossInterval(spread.mean, spread.deviation);
 }
 
-std::string StepsTable(const std::vector<GroupStep>& steps, const v1::JobSpec& spec) {
-  const bool accuracies = steps[0].accuracy.has_value();
-  const bool published = spec.published_size() > 0;
-  std::vector<Table::Column> columns = {{"step", Align::kRight}};
-  if (accuracies) {
-    columns.push_back({"accuracy, %", Align::kRight});
-  }
-  columns.push_back({"loss", Align::kRight});
-  if (published) {
-    columns.push_back({"published"});
-  }
-  Table table(std::move(columns));
+std::vector<StepRow> RowsOf(const std::vector<GroupStep>& steps) {
+  std::vector<StepRow> rows;
   for (const GroupStep& step : steps) {
-    std::vector<std::string> cells = {absl::StrCat(step.step)};
-    if (accuracies) {
-      cells.push_back(PercentText(*step.accuracy));
-    }
-    cells.push_back(LossText(step.loss));
-    if (published) {
-      cells.push_back(PublishedText(spec, step.step));
-    }
-    table.Add(std::move(cells));
+    rows.push_back({.step = step.step,
+                    .accuracy = step.accuracy.has_value() ? PercentText(*step.accuracy) : "",
+                    .loss = LossText(step.loss)});
   }
-  return table.Render();
+  return rows;
 }
 
 // Of a job's final evaluation, after its last inner step.
@@ -183,7 +167,7 @@ std::string GroupText(const std::vector<SeedResult>& results) {
                         results.size() == 1 ? " seed: " : " seeds: ",
                         ProtocolText(jobs[0]->final(), jobs[0]->spec()),
                         ", mean ± standard deviation over seeds\n",
-                        StepsTable(steps, jobs[0]->spec()), "\n");
+                        StepsTable(RowsOf(steps), jobs[0]->spec(), /*published=*/true), "\n");
   }
   return absl::StrCat(text, RunsTable(results));
 }

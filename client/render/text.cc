@@ -65,9 +65,9 @@ std::string PublishedText(const v1::JobSpec& spec, uint32_t step) {
   return absl::StrJoin(figures, "; ");
 }
 
-std::string EvaluationTable(const v1::Evaluation& evaluation, const v1::JobSpec& spec) {
-  const bool published = (evaluation.periodic() || evaluation.final()) && spec.published_size() > 0;
-  const bool accuracies = evaluation.steps_size() > 0 && evaluation.steps(0).has_accuracy();
+std::string StepsTable(const std::vector<StepRow>& rows, const v1::JobSpec& spec, bool published) {
+  published = published && spec.published_size() > 0;
+  const bool accuracies = !rows.empty() && !rows[0].accuracy.empty();
   std::vector<Table::Column> columns = {{"step", Align::kRight}};
   if (accuracies) {
     columns.push_back({"accuracy, %", Align::kRight});
@@ -77,19 +77,32 @@ std::string EvaluationTable(const v1::Evaluation& evaluation, const v1::JobSpec&
     columns.push_back({"published"});
   }
   Table table(std::move(columns));
-  for (const v1::StepMeasure& measure : evaluation.steps()) {
-    std::vector<std::string> cells = {absl::StrCat(measure.step())};
+  for (const StepRow& row : rows) {
+    std::vector<std::string> cells = {absl::StrCat(row.step)};
     if (accuracies) {
-      cells.push_back(PercentInterval(measure.accuracy(), measure.accuracy_ci95()));
+      cells.push_back(row.accuracy);
     }
-    cells.push_back(LossInterval(measure.loss(), measure.loss_ci95()));
+    cells.push_back(row.loss);
     if (published) {
-      cells.push_back(PublishedText(spec, measure.step()));
+      cells.push_back(PublishedText(spec, row.step));
     }
     table.Add(std::move(cells));
   }
+  return table.Render();
+}
+
+std::string EvaluationTable(const v1::Evaluation& evaluation, const v1::JobSpec& spec) {
+  std::vector<StepRow> rows;
+  for (const v1::StepMeasure& measure : evaluation.steps()) {
+    rows.push_back({.step = measure.step(),
+                    .accuracy = measure.has_accuracy()
+                                    ? PercentInterval(measure.accuracy(), measure.accuracy_ci95())
+                                    : "",
+                    .loss = LossInterval(measure.loss(), measure.loss_ci95())});
+  }
   return absl::StrCat("evaluation of iteration ", Count(evaluation.iteration()), ": ",
-                      ProtocolText(evaluation, spec), ", ± 95 % interval\n", table.Render());
+                      ProtocolText(evaluation, spec), ", ± 95 % interval\n",
+                      StepsTable(rows, spec, evaluation.periodic() || evaluation.final()));
 }
 
 std::string JobsTable(const std::vector<v1::Job>& jobs) {

@@ -39,6 +39,14 @@ Json WorkerJson(const v1::WorkerInfo& worker);
 
 // The spec's published figures after so many inner steps: "98.70 % (Finn et al. 2017)".
 std::string PublishedText(const v1::JobSpec& spec, uint32_t step);
+// A line of StepsTable; no accuracy where tasks have none.
+struct StepRow {
+  uint32_t step = 0;
+  std::string accuracy;
+  std::string loss;
+};
+// Measures after each inner step, with the spec's published figures beside them if `published`.
+std::string StepsTable(const std::vector<StepRow>& rows, const v1::JobSpec& spec, bool published);
 // With the published figures of the spec beside it if it is one of the job's own evaluations.
 std::string EvaluationTable(const v1::Evaluation& evaluation, const v1::JobSpec& spec);
 std::string JobsTable(const std::vector<v1::Job>& jobs);
