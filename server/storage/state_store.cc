@@ -251,14 +251,10 @@ class SqliteStateStore final : public StateStore {
     {
       Statement statement = database_->Prepare(absl::StrCat("SELECT records FROM ", kRows).c_str());
       statement.Bind(1, absl::string_view(job_id)).Bind(2, first).Bind(3, last);
-      while (true) {
-        INNERLOOP_ASSIGN_OR_RETURN(const bool row, statement.Step());
-        if (!row) {
-          break;
-        }
-        v1::JobEvents events;
-        INNERLOOP_RETURN_IF_ERROR(statement.Message(0, events));
-        for (v1::IterationRecord& record : *events.mutable_iterations()) {
+      INNERLOOP_ASSIGN_OR_RETURN(std::vector<v1::JobEvents> rows,
+                                 ReadAll<v1::JobEvents>(statement));
+      for (v1::JobEvents& row : rows) {
+        for (v1::IterationRecord& record : *row.mutable_iterations()) {
           const uint64_t iteration = record.iteration();
           records.emplace(iteration, std::move(record));
         }
