@@ -12,19 +12,13 @@
 #include "client/render/protocol.h"
 #include "client/render/table.h"
 #include "client/render/views.h"
+#include "tests/core/support/manual_clock.h"
 
 namespace innerloop::client {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-class FakeClock final : public Clock {
- public:
-  absl::Time Now() const override { return absl::UnixEpoch() + now; }
-  absl::Duration Monotonic() const override { return now; }
-  absl::Duration now;
-};
 
 TEST(Numbers, AreReadable) {
   EXPECT_EQ(Count(7), "7");
@@ -226,7 +220,7 @@ v1::JobEvents At(uint64_t iteration, double rate = 1000) {
 class ProgressTest : public ::testing::Test {
  protected:
   std::ostringstream out_;
-  FakeClock clock_;
+  ManualClock clock_;
 };
 
 TEST_F(ProgressTest, TellsIterationRateTimeLeftAndMetaLoss) {
@@ -283,9 +277,9 @@ TEST_F(ProgressTest, PlainLinesComeEveryFiveSecondsAndEveryTenthOfTheWay) {
   Progress progress(line);
   progress.OnEvents(At(1));  // the first
   progress.OnEvents(At(100));
-  clock_.now += absl::Seconds(4);
+  clock_.Advance(absl::Seconds(4));
   progress.OnEvents(At(200));
-  clock_.now += absl::Seconds(2);
+  clock_.Advance(absl::Seconds(2));
   progress.OnEvents(At(300));  // 5 s passed
   progress.OnEvents(At(6999));
   progress.OnEvents(At(7000));  // 10 %
@@ -300,9 +294,9 @@ TEST_F(ProgressTest, ATerminalsLineIsDrawnOverAndCutToItsWidth) {
   {
     LiveLine line({.out = &out_, .terminal = true, .columns = 12, .clock = &clock_});
     line.Update("iteration 100 of 200");
-    clock_.now += absl::Milliseconds(50);
+    clock_.Advance(absl::Milliseconds(50));
     line.Update("too early to be drawn");
-    clock_.now += absl::Milliseconds(60);
+    clock_.Advance(absl::Milliseconds(60));
     line.Update("± second");
     line.Print("stays");
   }

@@ -7,7 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "absl/strings/str_cat.h"
+#include "tests/core/support/temporary_folder.h"
 
 namespace innerloop::worker {
 namespace {
@@ -20,14 +20,6 @@ constexpr uint64_t kGiB = uint64_t{1} << 30;
 // Files of any size, which take no space, and were used whenever the test says.
 class CacheFolderTest : public ::testing::Test {
  protected:
-  CacheFolderTest()
-      : path_(absl::StrCat(::testing::TempDir(), "/cache-folder-",
-                           ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    fs::remove_all(path_);
-    fs::create_directories(path_);
-  }
-  ~CacheFolderTest() override { fs::remove_all(path_); }
-
   static std::string Hash(char letter) { return std::string(64, letter); }
   void Put(const std::string& file, uint64_t bytes, int minutes_ago) {
     std::ofstream(file, std::ios::binary).close();
@@ -36,8 +28,8 @@ class CacheFolderTest : public ::testing::Test {
   }
   bool Has(char letter) { return fs::exists(folder_.DataSet(Hash(letter))); }
 
-  const std::string path_;
-  const CacheFolder folder_{path_, 20 * kGiB};
+  const TemporaryFolder path_;
+  const CacheFolder folder_{path_.path(), 20 * kGiB};
   const fs::file_time_type now_ = fs::file_time_type::clock::now();
 };
 
@@ -111,10 +103,10 @@ TEST_F(CacheFolderTest, WhatAnotherWorkerReadsOrFetchesStays) {
 }
 
 TEST_F(CacheFolderTest, OtherFilesAreLeftAlone) {
-  Put(path_ + "/notes.txt", 30 * kGiB, 100);
+  Put(path_ / "notes.txt", 30 * kGiB, 100);
   EXPECT_EQ(folder_.Bytes(), 0);
   EXPECT_EQ(folder_.MakeRoom({{Hash('a'), 20 * kGiB}}), absl::OkStatus());
-  EXPECT_TRUE(fs::exists(path_ + "/notes.txt"));
+  EXPECT_TRUE(fs::exists(path_ / "notes.txt"));
 }
 
 }  // namespace

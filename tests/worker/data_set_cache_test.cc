@@ -1,8 +1,6 @@
 #include "worker/data_set_cache.h"
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -11,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/support/checksum.h"
+#include "tests/core/support/temporary_folder.h"
 #include "tests/worker/fake_coordinator.h"
 #include "worker/metrics.h"
 
@@ -20,26 +19,13 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-void WriteFile(const std::string& path, absl::string_view content) {
-  std::ofstream(path, std::ios::binary) << content;
-}
-
 class DataSetCacheTest : public ::testing::Test {
  protected:
-  DataSetCacheTest()
-      : folder_(absl::StrCat(::testing::TempDir(), "/data-sets-",
-                             ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
+  DataSetCacheTest() {
     description_ = Offer("digits", /*examples=*/40);
     file_ = coordinator_.files[description_.sha256()];
     cache_ = NewCache();
   }
-  ~DataSetCacheTest() override { std::filesystem::remove_all(folder_); }
 
   // The coordinator has a data set of two classes.
   v1::DataSetDescription Offer(const std::string& name, int64_t examples) {
@@ -51,7 +37,7 @@ class DataSetCacheTest : public ::testing::Test {
       content.labels.push_back(2 * i / examples);
     }
     content.class_names = {"zero", "one"};
-    const std::string source = folder_ + "/source";
+    const std::string source = folder_ / "source";
     EXPECT_EQ(WriteDataset(content, source), absl::OkStatus());
     const std::string file = ReadFile(source);
     std::filesystem::remove(source);
@@ -63,14 +49,14 @@ class DataSetCacheTest : public ::testing::Test {
     return description;
   }
   std::unique_ptr<DataSetCache> NewCache(uint64_t most_bytes = 1 << 20) {
-    return *DataSetCache::Create(folder_, most_bytes, *metrics_);
+    return *DataSetCache::Create(folder_.path(), most_bytes, *metrics_);
   }
   std::string Path(const char* extension) const {
-    return absl::StrCat(folder_, "/", description_.sha256(), extension);
+    return absl::StrCat(folder_.path(), "/", description_.sha256(), extension);
   }
   absl::StatusOr<std::shared_ptr<const Dataset>> Get() { return cache_->Get(description_, *stub_); }
 
-  const std::string folder_;
+  const TemporaryFolder folder_;
   std::string file_;
   v1::DataSetDescription description_;
   FakeCoordinator coordinator_;
@@ -165,14 +151,14 @@ TEST_F(DataSetCacheTest, AModelIsFetchedByItsHashAndKept) {
   for (int i = 0; i < 2; ++i) {
     const absl::StatusOr<std::string> path = cache_->GetModel(model, *stub_);
     ASSERT_TRUE(path.ok()) << path.status();
-    EXPECT_EQ(*path, absl::StrCat(folder_, "/", model.sha256(), ".pt"));
+    EXPECT_EQ(*path, absl::StrCat(folder_.path(), "/", model.sha256(), ".pt"));
     EXPECT_EQ(ReadFile(*path), content);
   }
   EXPECT_EQ(coordinator_.fetches().size(), 1);
   // It makes room as data sets do.
   cache_ = NewCache(/*most_bytes=*/description_.bytes());
   ASSERT_TRUE(Get().ok());
-  EXPECT_FALSE(std::filesystem::exists(absl::StrCat(folder_, "/", model.sha256(), ".pt")));
+  EXPECT_FALSE(std::filesystem::exists(absl::StrCat(folder_.path(), "/", model.sha256(), ".pt")));
   coordinator_.files[model.sha256()][7] ^= 1;
   cache_ = NewCache();
   const absl::Status damaged = cache_->GetModel(model, *stub_).status();
@@ -201,7 +187,7 @@ TEST_F(DataSetCacheTest, DataSetsInUseStayAndThoseUnusedForLongestMakeRoom) {
   const uint64_t one = description_.bytes();
   cache_ = NewCache(/*most_bytes=*/2 * one + one / 2);
   const auto path = [&](const v1::DataSetDescription& description) {
-    return absl::StrCat(folder_, "/", description.sha256(), ".safetensors");
+    return absl::StrCat(folder_.path(), "/", description.sha256(), ".safetensors");
   };
   auto first_open = Get();
   auto second_open = cache_->Get(second, *stub_);

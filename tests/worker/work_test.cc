@@ -198,7 +198,7 @@ class DataSetWorkTest : public WorkerFixture {
     content.images.assign(80, 7);
     content.labels.assign(20, 0);
     content.class_names = {"zero"};
-    const std::string source = absl::StrCat(options_.cache_dir, ".source");
+    const std::string source = folder_ / "source";
     EXPECT_EQ(WriteDataset(content, source), absl::OkStatus());
     const std::string file = *FileSystem::Real().Read(source, 1 << 20);
     EXPECT_EQ(FileSystem::Real().Remove(source), absl::OkStatus());

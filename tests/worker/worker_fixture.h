@@ -1,7 +1,6 @@
 // A worker with a program of the test's own, beside a fake coordinator.
 #pragma once
 
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -11,33 +10,15 @@
 
 #include <gtest/gtest.h>
 
-#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "core/meta/program.h"
-#include "core/support/clock.h"
+#include "tests/core/support/manual_clock.h"
+#include "tests/core/support/temporary_folder.h"
 #include "tests/worker/fake_coordinator.h"
 #include "worker/metrics.h"
 #include "worker/worker.h"
 
 namespace innerloop::worker {
-
-// A clock that stands still until it is moved. Thread-safe.
-class ManualClock final : public Clock {
- public:
-  absl::Time Now() const override { return absl::UnixEpoch() + Monotonic(); }
-  absl::Duration Monotonic() const override {
-    absl::MutexLock lock(&mu_);
-    return now_;
-  }
-  void Advance(absl::Duration by) {
-    absl::MutexLock lock(&mu_);
-    now_ += by;
-  }
-
- private:
-  mutable absl::Mutex mu_;
-  absl::Duration now_ ABSL_GUARDED_BY(mu_);
-};
 
 // Meta-parameters "w" [size]. A shard's update is the parameters times its number of tasks.
 class FakeProgram final : public meta::Program {
@@ -117,12 +98,9 @@ class WorkerFixture : public ::testing::Test {
     options_.coordinator = coordinator_.address();
     options_.name = "box:1";
     options_.slots = 1;
-    options_.cache_dir =
-        absl::StrCat(::testing::TempDir(), "/worker-",
-                     ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    options_.cache_dir = folder_ / "cache";
     options_.first_backoff = absl::Milliseconds(1);
     options_.last_backoff = absl::Milliseconds(20);
-    std::filesystem::remove_all(options_.cache_dir);
     factory_ = [this](const v1::JobSpec&, std::shared_ptr<const Dataset>,
                       uint64_t) -> absl::StatusOr<std::unique_ptr<meta::Program>> {
       return std::make_unique<FakeProgram>(size_, hook_);
@@ -136,7 +114,6 @@ class WorkerFixture : public ::testing::Test {
       thread_.join();
       worker_.reset();
     }
-    std::filesystem::remove_all(options_.cache_dir);
   }
 
   void StartWorker() {
@@ -193,6 +170,7 @@ class WorkerFixture : public ::testing::Test {
     return *ended_;
   }
 
+  TemporaryFolder folder_;
   FakeCoordinator coordinator_;
   std::unique_ptr<Metrics> metrics_ = *Metrics::Create("", {"0", "0", "f"});
   ManualClock clock_;

@@ -19,26 +19,10 @@
 #include "absl/synchronization/mutex.h"
 #include "core/rpc/batch_stream.h"
 #include "server/coordinator.h"
+#include "tests/core/support/manual_clock.h"
 #include "tests/server/storage/temporary_state.h"
 
 namespace innerloop::server {
-
-class FakeClock : public Clock {
- public:
-  absl::Time Now() const override { return absl::FromUnixSeconds(1'800'000'000) + Monotonic(); }
-  absl::Duration Monotonic() const override {
-    absl::MutexLock lock(&mu_);
-    return now_;
-  }
-  void Advance(absl::Duration by) {
-    absl::MutexLock lock(&mu_);
-    now_ += by;
-  }
-
- private:
-  mutable absl::Mutex mu_;
-  absl::Duration now_ ABSL_GUARDED_BY(mu_) = absl::Hours(1);
-};
 
 // A worker whose results are a plain function of parameters and tasks. What it is sent is checked:
 // parameters come before the items that need them, and released versions are needed no more. The
@@ -135,7 +119,7 @@ class Cluster {
 
   TemporaryFolder folder;
   FailingFileSystem files;
-  FakeClock clock;
+  ManualClock clock;
   std::mt19937 random{1};
 
   std::unique_ptr<StateStore> state;

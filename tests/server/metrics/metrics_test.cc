@@ -8,33 +8,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
+#include "tests/core/support/manual_clock.h"
 
 namespace innerloop::server {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-class SetClock final : public Clock {
- public:
-  absl::Time Now() const override { return absl::FromUnixSeconds(1'700'000'000) + Monotonic(); }
-  absl::Duration Monotonic() const override {
-    const absl::MutexLock lock(&mutex_);
-    return now_;
-  }
-  void Advance(absl::Duration by) {
-    const absl::MutexLock lock(&mutex_);
-    now_ += by;
-  }
-
- private:
-  mutable absl::Mutex mutex_;
-  absl::Duration now_ ABSL_GUARDED_BY(mutex_) = absl::Seconds(100);
-};
 
 // What an HTTP GET of http://127.0.0.1:PORT/metrics answers.
 std::string Get(const std::string& address) {
@@ -71,7 +53,7 @@ class MetricsTest : public ::testing::Test {
     return record;
   }
 
-  SetClock clock_;
+  ManualClock clock_;
   std::unique_ptr<Metrics> metrics_;
 };
 
@@ -148,7 +130,7 @@ TEST_F(MetricsTest, CheckpointsTellTheirTimeAgeAndFailures) {
   job->OnCheckpoint(absl::Milliseconds(999), /*ok=*/false);
   const std::string page = Page();
   EXPECT_THAT(page, HasSubstr("innerloop_checkpoint_seconds{job=\"a\"} 0.25"));
-  EXPECT_THAT(page, HasSubstr("innerloop_checkpoint_timestamp_seconds{job=\"a\"} 1700000100"));
+  EXPECT_THAT(page, HasSubstr("innerloop_checkpoint_timestamp_seconds{job=\"a\"} 1800003600"));
   EXPECT_THAT(page, HasSubstr("innerloop_checkpoint_age_seconds{job=\"a\"} 40"));
   EXPECT_THAT(page, HasSubstr("innerloop_checkpoint_failures_total{job=\"a\"} 1"));
 }
@@ -199,7 +181,7 @@ TEST_F(MetricsTest, ShowsWorkersJobsBytesAndBuild) {
         "innerloop_slots{state=\"busy\"} 3", "innerloop_slots{state=\"free\"} 2",
         "innerloop_jobs{state=\"running\"} 4", "innerloop_bytes_sent_total 1500",
         "innerloop_bytes_received_total 10", "innerloop_build_info{version=\"",
-        "process_start_time_seconds 1700000100"}) {
+        "process_start_time_seconds 1800003600"}) {
     EXPECT_THAT(page, HasSubstr(line));
   }
 }
