@@ -1,26 +1,15 @@
 #include "core/meta/tasks/episodes.h"
 
-#include <algorithm>
 #include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/job/usable_classes.h"
 #include "core/support/random.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::meta {
 namespace {
-
-const char* NameOf(v1::Split split) {
-  switch (split) {
-    case v1::SPLIT_TRAIN:
-      return "training";
-    case v1::SPLIT_VALIDATION:
-      return "validation";
-    default:
-      return "test";
-  }
-}
 
 // v / 255, correctly rounded, by look-up: a division per pixel would take longer than the rest.
 const std::array<float, 256>& PixelValues() {
@@ -69,7 +58,7 @@ absl::StatusOr<std::unique_ptr<TaskSource>> EpisodeSource::Create(
     return absl::InvalidArgumentError(
         absl::StrCat("tasks.episodes needs its data set '", resolved.dataset(), "'"));
   }
-  INNERLOOP_ASSIGN_OR_RETURN(const ClassLists lists, ResolveSplit(*dataset, resolved.split()));
+  INNERLOOP_ASSIGN_OR_RETURN(ClassLists lists, ResolveSplit(*dataset, resolved.split()));
   const bool rotated = resolved.rotations() == v1::EpisodeTasks::ROTATIONS_AUGMENT ||
                        resolved.rotations() == v1::EpisodeTasks::ROTATIONS_CLASSES;
   const absl::Span<const int64_t> shape = dataset->example_shape();
@@ -78,38 +67,26 @@ absl::StatusOr<std::unique_ptr<TaskSource>> EpisodeSource::Create(
         "tasks.episodes.rotations needs square images; the data set '", resolved.dataset(),
         "' has ", dataset->images() ? absl::StrCat(shape[0], "x", shape[1]) : "features"));
   }
-  if (resolved.within_group() && dataset->class_groups().empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("tasks.episodes.within_group is true; the classes of the data set '",
-                     resolved.dataset(), "' have no groups"));
-  }
-  auto source = std::unique_ptr<EpisodeSource>(new EpisodeSource(resolved, std::move(dataset)));
-  for (const v1::Split split : {v1::SPLIT_TRAIN, v1::SPLIT_VALIDATION, v1::SPLIT_TEST}) {
-    source->parts_[static_cast<size_t>(split)] = source->MakePart(lists, split);
-  }
+  auto source = std::unique_ptr<EpisodeSource>(
+      new EpisodeSource(resolved, std::move(dataset), std::move(lists)));
   // Whether validation and test classes suffice depends on the protocols that use them.
   INNERLOOP_RETURN_IF_ERROR(source->Check(v1::SPLIT_TRAIN, source->sizes(), "tasks.episodes"));
+  for (const v1::Split split : {v1::SPLIT_TRAIN, v1::SPLIT_VALIDATION, v1::SPLIT_TEST}) {
+    source->parts_[static_cast<size_t>(split)] = source->MakePart(split);
+  }
   return source;
 }
 
-EpisodeSource::Part EpisodeSource::MakePart(const ClassLists& lists, v1::Split split) const {
-  const int turns =
-      spec_.rotations() == v1::EpisodeTasks::ROTATIONS_CLASSES && split == v1::SPLIT_TRAIN ? 4 : 1;
-  Part part;
-  part.groups.resize(spec_.within_group() ? dataset_->group_names().size() : 1);
-  part.smallest_examples = INT64_MAX;
-  for (const uint32_t index : lists.Of(split)) {
+EpisodeSource::Part EpisodeSource::MakePart(v1::Split split) const {
+  const int turns = RotationsPerClass(spec_, split);
+  Part groups(spec_.within_group() ? dataset_->group_names().size() : 1);
+  for (const uint32_t index : lists_.Of(split)) {
     const size_t group = spec_.within_group() ? dataset_->class_groups()[index] : 0;
     for (int turn = 0; turn < turns; ++turn) {
-      part.groups[group].push_back({index, turn});
-    }
-    const int64_t examples = dataset_->class_begin(index + 1) - dataset_->class_begin(index);
-    if (examples < part.smallest_examples) {
-      part.smallest = index;
-      part.smallest_examples = examples;
+      groups[group].push_back({index, turn});
     }
   }
-  return part;
+  return groups;
 }
 
 TaskSizes EpisodeSource::sizes() const {
@@ -128,24 +105,8 @@ absl::Status EpisodeSource::Check(v1::Split split, const TaskSizes& sizes,
                                                    sizes.shots, " shots and ", sizes.queries,
                                                    " queries; at least 2, 1 and 1 are needed"));
   }
-  const Part& part = PartOf(split);
-  size_t most = 0;
-  for (const auto& group : part.groups) {
-    most = std::max(most, group.size());
-  }
-  if (static_cast<size_t>(sizes.ways) > most) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        field, ".ways is ", sizes.ways, "; the ", NameOf(split), " split of '", spec_.dataset(),
-        "' has ", most, " classes", spec_.within_group() ? " in its largest group" : ""));
-  }
-  if (sizes.shots + sizes.queries > part.smallest_examples) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(field, " takes ", sizes.shots, " shots and ", sizes.queries,
-                     " queries of each class; class '", dataset_->class_names()[part.smallest],
-                     "' of the ", NameOf(split), " split of '", spec_.dataset(), "' has ",
-                     part.smallest_examples, " examples"));
-  }
-  return absl::OkStatus();
+  return CheckClasses(*dataset_, spec_, lists_.Of(split), split, sizes.ways, sizes.shots,
+                      sizes.queries, field);
 }
 
 TaskBatch EpisodeSource::Sample(const TaskKey& key, uint64_t first, uint64_t last,
@@ -160,10 +121,10 @@ TaskBatch EpisodeSource::Sample(const TaskKey& key, uint64_t first, uint64_t las
   auto* query_inputs = batch.query.inputs.data_ptr<float>();
   auto* query_labels = batch.query.targets.data_ptr<int64_t>();
 
-  const Part& part = PartOf(key.split);
+  const Part& groups = parts_[static_cast<size_t>(key.split)];
   const auto ways = static_cast<uint64_t>(sizes.ways);
   uint64_t eligible = 0;  // classes in groups that are large enough
-  for (const auto& group : part.groups) {
+  for (const auto& group : groups) {
     eligible += group.size() >= ways ? group.size() : 0;
   }
   const auto split = static_cast<uint32_t>(key.split);
@@ -172,10 +133,10 @@ TaskBatch EpisodeSource::Sample(const TaskKey& key, uint64_t first, uint64_t las
   for (uint64_t task = first; task < last; ++task) {
     const auto coordinate = static_cast<uint32_t>(task);
     CounterRandom random(key.seed, RandomPurpose::kTask, split, key.iteration, coordinate);
-    const std::vector<RotatedClass>* classes = &part.groups.front();
+    const std::vector<RotatedClass>* classes = &groups.front();
     if (spec_.within_group()) {
       uint64_t place = random.Below(eligible);
-      for (const auto& group : part.groups) {
+      for (const auto& group : groups) {
         classes = &group;
         const uint64_t size = group.size() >= ways ? group.size() : 0;
         if (place < size) {

@@ -34,24 +34,19 @@ class EpisodeSource : public TaskSource {
     uint32_t index;
     int turns;
   };
-  // Of one split.
-  struct Part {
-    // One list without within_group, else one for each group.
-    std::vector<std::vector<RotatedClass>> groups;
-    // The smallest class.
-    uint32_t smallest = 0;
-    int64_t smallest_examples = 0;
-  };
+  // Of one split: one list without within_group, else one for each group.
+  using Part = std::vector<std::vector<RotatedClass>>;
 
-  EpisodeSource(const v1::EpisodeTasks& resolved, std::shared_ptr<const Dataset> dataset)
-      : spec_(resolved), dataset_(std::move(dataset)) {}
-  Part MakePart(const ClassLists& lists, v1::Split split) const;
-  const Part& PartOf(v1::Split split) const { return parts_[static_cast<size_t>(split)]; }
+  EpisodeSource(const v1::EpisodeTasks& resolved, std::shared_ptr<const Dataset> dataset,
+                ClassLists lists)
+      : spec_(resolved), dataset_(std::move(dataset)), lists_(std::move(lists)) {}
+  Part MakePart(v1::Split split) const;
   // Example `example` in place `row` of [*, input shape].
   void CopyExample(int64_t example, int turns, int64_t row, float* inputs) const;
 
   const v1::EpisodeTasks spec_;
   const std::shared_ptr<const Dataset> dataset_;
+  const ClassLists lists_;
   std::array<Part, v1::Split_ARRAYSIZE> parts_;
 };
 
