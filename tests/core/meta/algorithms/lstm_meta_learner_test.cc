@@ -11,7 +11,7 @@
 #include "core/meta/algorithms/coordinate_lstm.h"
 #include "core/meta/memory_meter.h"
 #include "core/meta/objectives/loss.h"
-#include "tests/core/meta/test_jobs.h"
+#include "tests/core/meta/meta_gradients.h"
 
 namespace innerloop::meta {
 namespace {
@@ -178,14 +178,6 @@ class PlainLearner {
   std::unique_ptr<Model> model_;
 };
 
-Tensors Moved(const Tensors& theta, const Tensors& direction, double way) {
-  Tensors moved;
-  for (size_t i = 0; i < theta.size(); ++i) {
-    moved.push_back(theta[i] + direction[i] * way);
-  }
-  return moved;
-}
-
 class LstmMetaLearnerTest : public ::testing::TestWithParam<std::tuple<const char*, const char*>> {
  protected:
   LstmMetaLearnerTest() { torch::manual_seed(71); }
@@ -234,16 +226,12 @@ TEST_P(LstmMetaLearnerTest, UpdateIsTheDerivativeWithInnerGradientsHeldConstant)
            plain.QueryLoss(at, TaskOf(tasks, 1), kSteps, recorded[1]);
   };
   loss(theta);
-  constexpr double kStep = 1e-5;
   // Each tensor along a direction of its own, so that none hides behind the others.
   for (size_t i = 0; i < theta.size(); ++i) {
     Tensors direction = ZerosLike(theta);
     direction[i] = torch::randn_like(theta[i]);
-    const double difference =
-        (loss(Moved(theta, direction, kStep)) - loss(Moved(theta, direction, -kStep))) /
-        (2 * kStep);
     const double expected = (updates[i] * direction[i]).sum().item<double>();
-    EXPECT_NEAR(difference, expected, 1e-7 * (1 + std::abs(expected)))
+    EXPECT_NEAR(Slope(loss, theta, direction), expected, 1e-7 * (1 + std::abs(expected)))
         << algorithm->meta_parameters()[i].spec.name();
   }
 }
@@ -261,18 +249,7 @@ TEST_P(LstmMetaLearnerTest, UpdatesAreTheSameInBlocksOfAnySize) {
 
 TEST_P(LstmMetaLearnerTest, UpdatesOfSeveralTasksAreTheSumOfEachAlone) {
   const TaskBatch tasks = RandomTasks(shape(), /*tasks=*/3, 6, 6, torch::kDouble);
-  const auto algorithm = MakeAlgorithm(model(), Learner(form()), shape());
-  const Tensors theta = RandomTheta(*algorithm, torch::kDouble);
-  Tensors one_by_one = ZerosLike(theta);
-  TaskSums alone;
-  for (int64_t t = 0; t < 3; ++t) {
-    algorithm->AddUpdates(theta, TaskOf(tasks, t), /*detailed=*/true, one_by_one, alone);
-  }
-  TaskSums together;
-  const Tensors updates = UpdatesOf(*algorithm, theta, tasks, &together, /*detailed=*/true);
-  EXPECT_LT(RelativeError(Flatten(updates), Flatten(one_by_one)), 1e-11);
-  EXPECT_NEAR(together.support_loss_after, alone.support_loss_after, 1e-10);
-  EXPECT_NEAR(together.query_loss_before, alone.query_loss_before, 1e-10);
+  ExpectSumsOfEachAlone(*MakeAlgorithm(model(), Learner(form()), shape()), tasks);
 }
 
 TEST(CoordinateLstm, BeginsAsGradientDescentInSmallSteps) {

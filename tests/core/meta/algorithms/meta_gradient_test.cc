@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/core/meta/test_jobs.h"
+#include "tests/core/meta/meta_gradients.h"
 
 namespace innerloop::meta {
 namespace {
@@ -14,44 +14,13 @@ const TaskShape kImages{.input = {8, 8, 1}, .outputs = 3, .classification = true
 constexpr char kMlp[] = "mlp { hidden: [6, 5] activation: ACTIVATION_TANH }";
 constexpr char kConv[] = "conv4 { filters: 3 }";
 
-std::string Maml(const std::string& order, int steps, const std::string& optimizer) {
-  return absl::StrCat("maml { order: ", order, " inner_steps: ", steps, " inner_optimizer { ",
-                      optimizer, " } }");
-}
-
-double MetaLoss(const Algorithm& algorithm, const Tensors& theta, const TaskBatch& tasks) {
-  TaskSums sums;
-  UpdatesOf(algorithm, theta, tasks, &sums);
-  return sums.meta_loss;
-}
-
-Tensors Moved(const Tensors& theta, const Tensors& direction, double way) {
-  Tensors moved;
-  for (size_t i = 0; i < theta.size(); ++i) {
-    moved.push_back(theta[i] + direction[i] * way);
-  }
-  return moved;
-}
-
-// Central differences are exact up to h^2 times a third derivative and 1e-16 / h.
 void ExpectEqualsFiniteDifferences(const std::string& model, const std::string& maml,
                                    const TaskShape& shape) {
   torch::manual_seed(17);
   const auto algorithm = MakeAlgorithm(model, maml, shape);
   ASSERT_NE(algorithm, nullptr);
-  const TaskBatch tasks =
-      RandomTasks(shape, /*tasks=*/3, /*support=*/6, /*queries=*/6, torch::kDouble);
-  const Tensors theta = RandomTheta(*algorithm, torch::kDouble);
-  const Tensor gradient = Flatten(UpdatesOf(*algorithm, theta, tasks));
-  constexpr double kStep = 1e-5;
-  for (int i = 0; i < 3; ++i) {
-    const Tensors direction = RandomTheta(*algorithm, torch::kDouble);
-    const double difference = (MetaLoss(*algorithm, Moved(theta, direction, kStep), tasks) -
-                               MetaLoss(*algorithm, Moved(theta, direction, -kStep), tasks)) /
-                              (2 * kStep);
-    const double expected = gradient.dot(Flatten(direction)).item<double>();
-    EXPECT_NEAR(difference, expected, 1e-6 * (1 + std::abs(expected)));
-  }
+  ExpectUpdatesAreTheDerivative(
+      *algorithm, RandomTasks(shape, /*tasks=*/3, /*support=*/6, /*queries=*/6, torch::kDouble));
 }
 
 class MetaGradientTest : public ::testing::TestWithParam<int> {};
@@ -105,24 +74,12 @@ TEST_P(MetaGradientTest, ByHessianProductsEqualsTheOneThroughTheGraph) {
 TEST(MetaGradient, OfSeveralTasksIsTheSumOfEachAlone) {
   torch::manual_seed(4);
   for (const char* order : {"ORDER_SECOND", "ORDER_FIRST", "ORDER_HVP"}) {
+    SCOPED_TRACE(order);
     const auto algorithm =
         MakeAlgorithm(kConv, Maml(order, 2, "sgd { learning_rate: 0.3 }"), kImages);
-    const TaskBatch tasks = RandomTasks(kImages, 3, 6, 6, torch::kDouble);
-    const Tensors theta = RandomTheta(*algorithm, torch::kDouble);
-    Tensors one_by_one = ZerosLike(theta);
-    TaskSums alone;
-    for (int64_t t = 0; t < 3; ++t) {
-      algorithm->AddUpdates(theta, TaskOf(tasks, t), /*detailed=*/true, one_by_one, alone);
-    }
-    TaskSums together;
-    const Tensors updates = UpdatesOf(*algorithm, theta, tasks, &together, /*detailed=*/true);
-    EXPECT_LT(RelativeError(Flatten(updates), Flatten(one_by_one)), 1e-10) << order;
-    EXPECT_NEAR(together.meta_loss, alone.meta_loss, 1e-10);
-    EXPECT_NEAR(together.meta_accuracy, alone.meta_accuracy, 1e-10);
-    EXPECT_NEAR(together.support_loss_before, alone.support_loss_before, 1e-10);
-    EXPECT_NEAR(together.support_loss_after, alone.support_loss_after, 1e-10);
-    EXPECT_NEAR(together.query_loss_before, alone.query_loss_before, 1e-10);
-    EXPECT_LT(together.support_loss_after, together.support_loss_before);
+    const TaskSums sums =
+        ExpectSumsOfEachAlone(*algorithm, RandomTasks(kImages, 3, 6, 6, torch::kDouble));
+    EXPECT_LT(sums.support_loss_after, sums.support_loss_before);
   }
 }
 

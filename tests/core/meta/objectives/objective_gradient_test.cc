@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/core/meta/test_jobs.h"
+#include "tests/core/meta/meta_gradients.h"
 
 namespace innerloop::meta {
 namespace {
@@ -32,25 +32,6 @@ constexpr char kAll[] =
     "terms { weight: 0.4 contrastive { margin: 20 space: SPACE_EMBEDDINGS } } "
     "terms { weight: 0.3 gradient_norm { } }";
 
-std::string Maml(const std::string& order, int steps, const std::string& optimizer) {
-  return absl::StrCat("maml { order: ", order, " inner_steps: ", steps, " inner_optimizer { ",
-                      optimizer, " } }");
-}
-
-double ObjectiveOf(const Algorithm& algorithm, const Tensors& theta, const TaskBatch& tasks) {
-  TaskSums sums;
-  UpdatesOf(algorithm, theta, tasks, &sums);
-  return sums.meta_loss;
-}
-
-Tensors Moved(const Tensors& theta, const Tensors& direction, double way) {
-  Tensors moved;
-  for (size_t i = 0; i < theta.size(); ++i) {
-    moved.push_back(theta[i] + direction[i] * way);
-  }
-  return moved;
-}
-
 // Twelve support examples serve as one set or as two.
 TaskBatch Tasks(const TaskShape& shape) {
   return RandomTasks(shape, /*tasks=*/3, /*support=*/12, /*queries=*/6, torch::kDouble);
@@ -58,22 +39,11 @@ TaskBatch Tasks(const TaskShape& shape) {
 
 void ExpectEqualsFiniteDifferences(const std::string& model, const std::string& maml,
                                    const std::string& objective, const TaskShape& shape) {
+  SCOPED_TRACE(objective);
   torch::manual_seed(1);  // none of the units of ReLU at their kink, where inner gradients jump
   const auto algorithm = MakeAlgorithm(model, maml, shape, objective);
   ASSERT_NE(algorithm, nullptr);
-  const TaskBatch tasks = Tasks(shape);
-  const Tensors theta = RandomTheta(*algorithm, torch::kDouble);
-  const Tensor gradient = Flatten(UpdatesOf(*algorithm, theta, tasks));
-  constexpr double kStep = 1e-5;
-  for (int i = 0; i < 3; ++i) {
-    const Tensors direction = RandomTheta(*algorithm, torch::kDouble);
-    const double difference = (ObjectiveOf(*algorithm, Moved(theta, direction, kStep), tasks) -
-                               ObjectiveOf(*algorithm, Moved(theta, direction, -kStep), tasks)) /
-                              (2 * kStep);
-    const double expected = gradient.dot(Flatten(direction)).item<double>();
-    // Central differences err by h^2 times a third derivative, and by 1e-16 / h.
-    EXPECT_NEAR(difference, expected, 1e-6 * (1 + std::abs(expected))) << objective;
-  }
+  ExpectUpdatesAreTheDerivative(*algorithm, Tasks(shape));
 }
 
 class ObjectiveGradientTest : public ::testing::TestWithParam<std::tuple<int, const char*>> {
