@@ -1,9 +1,9 @@
 // Methods against one task at a time in ordinary tensor operations and torch::optim.
-#include <functional>
 #include <string>
 
 #include <gtest/gtest.h>
 
+#include "tests/core/meta/algorithms/libtorch_optimizers.h"
 #include "tests/core/meta/test_jobs.h"
 
 namespace innerloop::meta {
@@ -31,14 +31,6 @@ Tensor PlainLoss(const TaskShape& shape, const Tensors& parameters, const Exampl
                               : (outputs - targets).square().mean();
 }
 
-Tensors Leaves(const Tensors& tensors) {
-  Tensors leaves;
-  for (const Tensor& tensor : tensors) {
-    leaves.push_back(tensor.detach().clone().requires_grad_());
-  }
-  return leaves;
-}
-
 constexpr double kRate = 0.2;
 constexpr int kSteps = 3;
 
@@ -59,8 +51,6 @@ Tensors PlainMaml(const TaskShape& shape, const Tensors& theta, const TaskBatch&
   // The first-order gradients were constants, so that the same call ignores them.
   return torch::autograd::grad({loss}, leaves);
 }
-
-using MakeOptimizer = std::function<std::unique_ptr<torch::optim::Optimizer>(const Tensors&)>;
 
 // theta - theta' by an optimiser of LibTorch.
 Tensors PlainReptile(const TaskShape& shape, const Tensors& theta, const TaskBatch& task,
@@ -123,27 +113,7 @@ TEST_P(PlainLoopTest, MamlOfBothOrdersEqualsATaskAtATime) {
 }
 
 TEST_P(PlainLoopTest, ReptileGoesTheWayOfLibTorchsOptimizers) {
-  const std::vector<std::pair<std::string, MakeOptimizer>> optimizers = {
-      {"sgd { learning_rate: 0.1 }",
-       [](const Tensors& p) {
-         return std::make_unique<torch::optim::SGD>(p, torch::optim::SGDOptions(0.1));
-       }},
-      {"momentum { learning_rate: 0.1 momentum: 0.9 }",
-       [](const Tensors& p) {
-         return std::make_unique<torch::optim::SGD>(p, torch::optim::SGDOptions(0.1).momentum(0.9));
-       }},
-      {"adam { learning_rate: 0.01 beta1: 0.9 beta2: 0.99 epsilon: 0.001 }",
-       [](const Tensors& p) {
-         return std::make_unique<torch::optim::Adam>(
-             p, torch::optim::AdamOptions(0.01).betas({0.9, 0.99}).eps(0.001));
-       }},
-      {"adam { learning_rate: 0.01 epsilon: 0.001 }",  // the paper's: beta1 = 0
-       [](const Tensors& p) {
-         return std::make_unique<torch::optim::Adam>(
-             p, torch::optim::AdamOptions(0.01).betas({0, 0.999}).eps(0.001));
-       }},
-  };
-  for (const auto& [text, make] : optimizers) {
+  for (const auto& [text, make] : Optimizers()) {
     const auto algorithm = MakeAlgorithm(
         kMlp, absl::StrCat("reptile { inner_steps: ", kSteps, " inner_optimizer { ", text, " } }"),
         shape_);

@@ -1,9 +1,9 @@
 // The inner loop's proximal term against LibTorch's optimisers on a loss that has it.
-#include <functional>
 #include <string>
 
 #include <gtest/gtest.h>
 
+#include "tests/core/meta/algorithms/libtorch_optimizers.h"
 #include "tests/core/meta/test_jobs.h"
 
 namespace innerloop::meta {
@@ -19,33 +19,10 @@ Tensor PlainLoss(const Tensors& parameters, const Examples& examples) {
   return (outputs - examples.targets[0]).square().mean();
 }
 
-using MakeOptimizer = std::function<std::unique_ptr<torch::optim::Optimizer>(const Tensors&)>;
-const std::vector<std::pair<std::string, MakeOptimizer>>& Optimizers() {
-  static const auto& optimizers = *new std::vector<std::pair<std::string, MakeOptimizer>>{
-      {"sgd { learning_rate: 0.1 }",
-       [](const Tensors& p) {
-         return std::make_unique<torch::optim::SGD>(p, torch::optim::SGDOptions(0.1));
-       }},
-      {"momentum { learning_rate: 0.1 momentum: 0.9 }",
-       [](const Tensors& p) {
-         return std::make_unique<torch::optim::SGD>(p, torch::optim::SGDOptions(0.1).momentum(0.9));
-       }},
-      {"adam { learning_rate: 0.05 beta1: 0.9 beta2: 0.99 epsilon: 0.001 }",
-       [](const Tensors& p) {
-         return std::make_unique<torch::optim::Adam>(
-             p, torch::optim::AdamOptions(0.05).betas({0.9, 0.99}).eps(0.001));
-       }},
-  };
-  return optimizers;
-}
-
 // The parameters after `steps` steps of an optimiser of LibTorch.
 Tensors PlainLoop(const Tensors& theta, const Examples& support, const MakeOptimizer& make,
                   int64_t steps) {
-  Tensors parameters;
-  for (const Tensor& tensor : theta) {
-    parameters.push_back(tensor.detach().clone().requires_grad_());
-  }
+  const Tensors parameters = Leaves(theta);
   const auto optimizer = make(parameters);
   const at::AutoGradMode with_gradients(true);  // also where an evaluation reports
   for (int64_t step = 0; step < steps; ++step) {
