@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/core/meta/tasks/generated_tasks.h"
+
 namespace innerloop::meta {
 namespace {
 
@@ -17,8 +19,6 @@ v1::RandomMapTasks Spec(double shared, double noise = 0) {
   spec.set_noise(noise);
   return spec;
 }
-
-constexpr TaskKey kKey{.seed = 3, .split = v1::SPLIT_TRAIN, .iteration = 8};
 
 // x with a column of ones behind it: [..., inputs + 1].
 Tensor WithOnes(const Tensor& inputs) {
@@ -89,39 +89,14 @@ TEST(RandomMap, NoiseIsOnTargetsWithItsStandardDeviation) {
 }
 
 TEST(RandomMap, TaskIsTheSameInEveryBatchAndForEveryCutOfItsExamples) {
-  const RandomMapSource source(Spec(0.5, 0.1));
-  const TaskBatch many = source.Sample(kKey, 0, 9, source.sizes());
-  const TaskBatch one = source.Sample(kKey, 6, 7, {.ways = 1, .shots = 3, .queries = 8});
-  const auto all = [](const TaskBatch& tasks, int64_t t) {
-    return torch::cat({torch::cat({tasks.support.inputs, tasks.query.inputs}, 1)[t],
-                       torch::cat({tasks.support.targets, tasks.query.targets}, 1)[t]},
-                      1);
-  };
-  EXPECT_TRUE(torch::equal(all(many, 6), all(one, 0)));
-  EXPECT_FALSE(torch::equal(all(many, 5), all(one, 0)));
+  ExpectTasksStandAlone(RandomMapSource(Spec(0.5, 0.1)), /*shots=*/3);
 }
 
 TEST(RandomMap, SplitsIterationsAndSeedsHaveOtherTasks) {
-  const RandomMapSource source(Spec(0.5));
-  const Tensor inputs = source.Sample(kKey, 0, 1, source.sizes()).support.inputs;
-  TaskKey split = kKey;
-  split.split = v1::SPLIT_TEST;
-  TaskKey iteration = kKey;
-  iteration.iteration += 1;
-  TaskKey seed = kKey;
-  seed.seed += 1;
-  for (const TaskKey& key : {split, iteration, seed}) {
-    EXPECT_FALSE(torch::equal(source.Sample(key, 0, 1, source.sizes()).support.inputs, inputs));
-  }
+  ExpectOtherTasksForOtherKeys(RandomMapSource(Spec(0.5)));
 }
 
-TEST(RandomMap, RefusesSizesThatMakeNoTask) {
-  const RandomMapSource source(Spec(0.5));
-  const absl::Status status =
-      source.Check(v1::SPLIT_TEST, {.ways = 5, .shots = 1, .queries = 1}, "evaluation.final");
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_NE(status.message().find("evaluation.final asks for 5 ways"), absl::string_view::npos);
-}
+TEST(RandomMap, RefusesSizesThatMakeNoTask) { ExpectWaysAreRefused(RandomMapSource(Spec(0.5))); }
 
 }  // namespace
 }  // namespace innerloop::meta

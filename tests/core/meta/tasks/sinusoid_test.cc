@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "core/support/random.h"
+#include "tests/core/meta/tasks/generated_tasks.h"
 
 namespace innerloop::meta {
 namespace {
@@ -21,8 +22,6 @@ v1::SinusoidTasks Spec() {
   spec.mutable_input()->set_high(5);
   return spec;
 }
-
-constexpr TaskKey kKey{.seed = 3, .split = v1::SPLIT_TRAIN, .iteration = 8};
 
 TEST(Sinusoid, TargetsFollowTheTasksCurve) {
   const SinusoidSource source(Spec());
@@ -47,30 +46,11 @@ TEST(Sinusoid, TargetsFollowTheTasksCurve) {
 }
 
 TEST(Sinusoid, TaskIsTheSameInEveryBatchAndForEveryCutOfItsExamples) {
-  const SinusoidSource source(Spec());
-  const TaskBatch many = source.Sample(kKey, 0, 9, source.sizes());
-  const TaskBatch one = source.Sample(kKey, 6, 7, {.ways = 1, .shots = 4, .queries = 8});
-  const auto all = [](const TaskBatch& tasks, int64_t t) {
-    return torch::cat({torch::cat({tasks.support.inputs, tasks.query.inputs}, 1)[t],
-                       torch::cat({tasks.support.targets, tasks.query.targets}, 1)[t]},
-                      1);
-  };
-  EXPECT_TRUE(torch::equal(all(many, 6), all(one, 0)));
-  EXPECT_FALSE(torch::equal(all(many, 5), all(one, 0)));
+  ExpectTasksStandAlone(SinusoidSource(Spec()), /*shots=*/4);
 }
 
 TEST(Sinusoid, SplitsIterationsAndSeedsHaveOtherTasks) {
-  const SinusoidSource source(Spec());
-  const Tensor inputs = source.Sample(kKey, 0, 1, source.sizes()).support.inputs;
-  TaskKey split = kKey;
-  split.split = v1::SPLIT_TEST;
-  TaskKey iteration = kKey;
-  iteration.iteration += 1;
-  TaskKey seed = kKey;
-  seed.seed += 1;
-  for (const TaskKey& key : {split, iteration, seed}) {
-    EXPECT_FALSE(torch::equal(source.Sample(key, 0, 1, source.sizes()).support.inputs, inputs));
-  }
+  ExpectOtherTasksForOtherKeys(SinusoidSource(Spec()));
 }
 
 TEST(Sinusoid, FillsTheRangesThatTheJobGives) {
@@ -85,13 +65,7 @@ TEST(Sinusoid, FillsTheRangesThatTheJobGives) {
   EXPECT_GT(tasks.support.targets.abs().max().item<double>(), 4.9);
 }
 
-TEST(Sinusoid, RefusesSizesThatMakeNoTask) {
-  const SinusoidSource source(Spec());
-  const absl::Status status =
-      source.Check(v1::SPLIT_TEST, {.ways = 5, .shots = 1, .queries = 1}, "evaluation.final");
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_NE(status.message().find("evaluation.final asks for 5 ways"), absl::string_view::npos);
-}
+TEST(Sinusoid, RefusesSizesThatMakeNoTask) { ExpectWaysAreRefused(SinusoidSource(Spec())); }
 
 }  // namespace
 }  // namespace innerloop::meta
