@@ -16,7 +16,7 @@ std::string OfSlots(int slots, int64_t bytes) {
   return absl::StrFormat("%d x %.3f MiB", slots, static_cast<double>(bytes) / (1 << 20));
 }
 
-// Says what it is of: evaluations alone, which users ask for, may take less.
+// Says what it is of: where a job is only evaluated it may take less.
 std::string Estimated(int slots, int64_t bytes) {
   return absl::StrCat("training and its evaluations ",
                       bytes < 0 ? "unknown" : OfSlots(slots, bytes));
