@@ -27,6 +27,7 @@ namespace {
 absl::StatusOr<pid_t> SpawnWith(const std::vector<std::string>& arguments,
                                 const std::vector<std::pair<int, int>>& descriptors) {
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (const std::string& argument : arguments) {
     argv.push_back(const_cast<char*>(argument.c_str()));
   }

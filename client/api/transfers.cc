@@ -143,7 +143,7 @@ absl::Status TrainingClient::Upload(
       reached = begun.offset();
       retry.Progress();
     }
-    const absl::Status sent = send(begun.offset());
+    absl::Status sent = send(begun.offset());
     if (sent.ok()) {
       return sent;
     }

@@ -69,6 +69,7 @@ std::string LossText(const Spread& spread) {
 
 std::vector<StepRow> RowsOf(const std::vector<GroupStep>& steps) {
   std::vector<StepRow> rows;
+  rows.reserve(steps.size());
   for (const GroupStep& step : steps) {
     rows.push_back({.step = step.step,
                     .accuracy = step.accuracy.has_value() ? PercentText(*step.accuracy) : "",

@@ -116,10 +116,10 @@ class SeedJobs final : public TrainingRun {
             .on_break = {}};
         v1::Job& job = results_[i].job;
         absl::StatusOr<v1::Job> ended = client_.Watch(job.id(), job.iteration(), watcher);
+        end = ended.status();
         if (ended.ok()) {
           job = *std::move(ended);
         }
-        end = ended.status();
       });
     }
     for (std::thread& thread : threads) {

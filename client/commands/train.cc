@@ -83,7 +83,7 @@ absl::Status Train(const TrainOptions& options, Session& session) {
 
   LiveLine live(session.Live());
   LocalRun cluster(session.cancellation);
-  const absl::Status started =
+  absl::Status started =
       cluster.Start({.state_dir = std::filesystem::absolute(state_dir).lexically_normal().string(),
                      .program_folder = surroundings.program_folder,
                      .metrics_listen = options.metrics_listen,

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <iterator>
 #include <set>
 #include <string>
 #include <utility>
@@ -7,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 #include "server/service/request_checks.h"
 #include "server/service/training_service.h"
 
@@ -16,8 +16,8 @@ namespace {
 // "jobs a, b, c and 12 more".
 std::string JobList(const std::set<std::string>& jobs) {
   constexpr size_t kShown = 10;
-  const std::vector<std::string> shown(
-      jobs.begin(), std::next(jobs.begin(), std::min<std::ptrdiff_t>(kShown, jobs.size())));
+  std::vector<absl::string_view> shown(jobs.begin(), jobs.end());
+  shown.resize(std::min(kShown, shown.size()));
   return absl::StrCat(
       jobs.size() == 1 ? "job " : "jobs ", absl::StrJoin(shown, ", "),
       jobs.size() > kShown ? absl::StrCat(" and ", jobs.size() - kShown, " more") : "");

@@ -48,7 +48,7 @@ void AddImpacts(const Machine& machine, double speed, double strength, CounterRa
                 std::vector<double>& signal) {
   const double interval = kSamples / (speed * machine.impacts);
   for (double at = random.Uniform(0, interval); at < kSamples; at += interval) {
-    for (size_t i = static_cast<size_t>(std::ceil(at)); i < kSamples; ++i) {
+    for (auto i = static_cast<size_t>(std::ceil(at)); i < kSamples; ++i) {
       const double since = static_cast<double>(i) - at;
       signal[i] +=
           strength * std::exp(-since / 6) * std::sin(kTwoPi * machine.resonance * since / kSamples);
