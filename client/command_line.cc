@@ -11,6 +11,7 @@
 #include <CLI/CLI.hpp>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "client/commands/checkpoints.h"
@@ -24,6 +25,12 @@
 
 namespace innerloop::client {
 namespace {
+
+// CLI11 reads -1 as the largest number.
+std::string CheckSeed(const std::string& text) {
+  return absl::StartsWith(text, "-") ? absl::StrCat(text, " is no seed; seeds are 0 to 2^64 - 1")
+                                     : "";
+}
 
 using Command = std::function<absl::Status()>;
 
@@ -174,7 +181,8 @@ void AddEvaluate(CLI::App& root, Arguments& arguments) {
       ->check(CLI::IsMember({"yes", "no", "single", "both"}))
       ->type_name("HOW,...");
   app->add_option_function<uint64_t>(
-      "--seed", [&protocol](uint64_t seed) { protocol.set_seed(seed); }, "Seed of the episodes");
+         "--seed", [&protocol](uint64_t seed) { protocol.set_seed(seed); }, "Seed of the episodes")
+      ->check(CheckSeed);
   app->add_option("--workers", options.workers, "For a file: worker processes [one for each core]")
       ->check(CLI::Range(1, 1024));
   app->add_option("--model", options.model,
@@ -283,7 +291,8 @@ void AddExampleData(CLI::App& parent, Arguments& arguments) {
         Add(*app, arguments, example.name, example.description, [&arguments, &example] {
           return MakeExampleData(example, arguments.example_seed, arguments.out, arguments.session);
         });
-    made->add_option("--seed", arguments.example_seed, "Seed of everything in it [1]");
+    made->add_option("--seed", arguments.example_seed, "Seed of everything in it [1]")
+        ->check(CheckSeed);
     made->add_option("--out", arguments.out, "CSV file to make")->required();
   }
 }

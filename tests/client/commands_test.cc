@@ -74,6 +74,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadUsage{{"evaluate", "j1", "--split", "tset"}, "--split"},
         BadUsage{{"evaluate", "j1", "--data", "nofile"}, "write NAME=FILE"},
         BadUsage{{"list", "--coordinator", "here"}, "'here' is no address; HOST:PORT"},
+        BadUsage{{"evaluate", "a", "--seed", "-1"}, "-1 is no seed"},
         BadUsage{{"dataset", "add", "--no"}, "(see: innerloop dataset add --help)"},
         BadUsage{{"train", "job", "--metrics-listen", "foo"},
                  "--metrics-listen: 'foo' is no address; HOST:PORT"},
