@@ -18,15 +18,20 @@ absl::StatusOr<Learner> CreateLearner(const v1::JobSpec& resolved, const TaskSha
   return learner;
 }
 
+void AddMetaParameters(absl::string_view prefix, absl::Span<const ModelParameter> added,
+                       std::vector<MetaParameter>& parameters) {
+  parameters.reserve(parameters.size() + added.size());
+  for (const ModelParameter& parameter : added) {
+    MetaParameter& meta = parameters.emplace_back();
+    meta.spec.set_name(absl::StrCat(prefix, parameter.name));
+    meta.spec.mutable_shape()->Add(parameter.shape.begin(), parameter.shape.end());
+    meta.initialiser = parameter.initialiser;
+  }
+}
+
 std::vector<MetaParameter> ModelMetaParameters(const Model& model) {
   std::vector<MetaParameter> parameters;
-  parameters.reserve(model.parameters().size());
-  for (const ModelParameter& parameter : model.parameters()) {
-    MetaParameter& added = parameters.emplace_back();
-    added.spec.set_name(absl::StrCat("model.", parameter.name));
-    added.spec.mutable_shape()->Add(parameter.shape.begin(), parameter.shape.end());
-    added.initialiser = parameter.initialiser;
-  }
+  AddMetaParameters("model.", model.parameters(), parameters);
   return parameters;
 }
 

@@ -4,6 +4,8 @@
 #include <memory>
 #include <vector>
 
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "core/meta/algorithms/algorithm.h"
 #include "core/meta/algorithms/inner_optimizer.h"
 #include "core/meta/models/model.h"
@@ -22,6 +24,10 @@ struct Learner {
 // names the field of the spec.
 absl::StatusOr<Learner> CreateLearner(const v1::JobSpec& resolved, const TaskShape& shape,
                                       const v1::InnerOptimizer& optimizer, bool differentiated);
+
+// Adds parameters as meta-parameters whose names begin with `prefix`, e.g. "model.".
+void AddMetaParameters(absl::string_view prefix, absl::Span<const ModelParameter> added,
+                       std::vector<MetaParameter>& parameters);
 
 // The model's parameters as meta-parameters "model.NAME".
 std::vector<MetaParameter> ModelMetaParameters(const Model& model);

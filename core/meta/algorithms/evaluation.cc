@@ -71,11 +71,11 @@ void HalveRisingSteps(const Learner& learner, const Examples& support, int64_t h
   }
 }
 
+}  // namespace
+
 Tensor Float64(const Tensor& values) {
   return values.defined() ? values.to(torch::kCPU, torch::kDouble).contiguous() : values;
 }
-
-}  // namespace
 
 Tensor QueryOutputs(const Model& model, const Tensors& parameters, const TaskBatch& tasks,
                     v1::Transduction transduction) {

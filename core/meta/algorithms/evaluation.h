@@ -24,4 +24,7 @@ void EvaluateAdaptation(const Learner& learner, const Tensors& theta, const Task
 Tensor QueryOutputs(const Model& model, const Tensors& parameters, const TaskBatch& tasks,
                     v1::Transduction transduction);
 
+// Measures as an EvaluationSink takes them: float64 on the CPU; undefined ones stay so.
+Tensor Float64(const Tensor& values);
+
 }  // namespace innerloop::meta

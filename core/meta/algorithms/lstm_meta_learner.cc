@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "core/meta/algorithms/evaluation.h"
 #include "core/meta/algorithms/inner_paths.h"
 #include "core/support/status_macros.h"
@@ -23,12 +22,7 @@ LstmMetaLearner::LstmMetaLearner(const v1::LstmMetaLearner& spec, Learner learne
     }
     sizes_.push_back(size);
   }
-  for (const ModelParameter& parameter : lstm_.parameters()) {
-    MetaParameter& added = meta_parameters_.emplace_back();
-    added.spec.set_name(absl::StrCat("learner.", parameter.name));
-    added.spec.mutable_shape()->Add(parameter.shape.begin(), parameter.shape.end());
-    added.initialiser = parameter.initialiser;
-  }
+  AddMetaParameters("learner.", lstm_.parameters(), meta_parameters_);
 }
 
 absl::StatusOr<std::unique_ptr<Algorithm>> LstmMetaLearner::Create(const v1::JobSpec& resolved,

@@ -8,9 +8,6 @@
 namespace innerloop::meta {
 namespace {
 
-// Below every score; finite, so that no derivative is a NaN.
-constexpr double kLowest = -1e30;
-
 // Numbers in an embedding of the model without a head: what its head would take.
 absl::StatusOr<int64_t> CountFeatures(const v1::JobSpec& resolved, const TaskShape& shape) {
   INNERLOOP_ASSIGN_OR_RETURN(const std::unique_ptr<Model> with_head,
@@ -30,7 +27,7 @@ absl::StatusOr<int64_t> CountFeatures(const v1::JobSpec& resolved, const TaskSha
 // [T, q, n]; undefined but finite for classes without weight.
 Tensor LogSumsByClass(const Tensor& scores, const EmbeddedTasks& tasks) {
   const Tensor weights = tasks.weights();
-  const Tensor counted = scores.masked_fill((weights == 0).unsqueeze(1), kLowest);
+  const Tensor counted = scores.masked_fill((weights == 0).unsqueeze(1), kLowestScore);
   const int64_t classes = tasks.membership.size(2);
   const Tensor labels = tasks.labels.unsqueeze(1).expand_as(scores);
   // Each class's largest score, taken out of its exponentials: a constant that cancels.
@@ -38,7 +35,7 @@ Tensor LogSumsByClass(const Tensor& scores, const EmbeddedTasks& tasks) {
   Tensor own_largest;
   {
     const torch::NoGradGuard no_grad;
-    largest = at::full({scores.size(0), scores.size(1), classes}, kLowest, scores.options())
+    largest = at::full({scores.size(0), scores.size(1), classes}, kLowestScore, scores.options())
                   .scatter_reduce(2, labels, counted, "amax");
     own_largest = largest.gather(2, labels);
   }

@@ -4,7 +4,6 @@
 #include <limits>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "core/meta/algorithms/adaptation.h"
 #include "core/meta/algorithms/evaluation.h"
 #include "core/meta/objectives/loss.h"
@@ -16,18 +15,6 @@ namespace {
 // A class without support examples has the probability 2^-23, the smallest step from 1 in float32:
 // it is never predicted, and its queries' losses are finite, without gradients.
 constexpr double kUnseenLogProbability = -15.942385152878742;
-// Finite, so that no derivative is a NaN.
-constexpr double kLowestScore = -1e30;
-
-void AppendParameters(absl::string_view prefix, absl::Span<const ModelParameter> added,
-                      std::vector<MetaParameter>& parameters) {
-  for (const ModelParameter& parameter : added) {
-    MetaParameter& meta = parameters.emplace_back();
-    meta.spec.set_name(absl::StrCat(prefix, parameter.name));
-    meta.spec.mutable_shape()->Add(parameter.shape.begin(), parameter.shape.end());
-    meta.initialiser = parameter.initialiser;
-  }
-}
 
 // Labels count from 0; classes above the largest one among these tasks would have no effect.
 int64_t CountClasses(const TaskBatch& tasks) {
@@ -41,8 +28,6 @@ Tensor Membership(const Examples& support, int64_t classes) {
                                    : labels;
 }
 
-Tensor Float64(const Tensor& values) { return values.to(torch::kCPU, torch::kDouble).contiguous(); }
-
 // Rows of length 1.
 Tensor Normalised(const Tensor& x) {
   return x * (x.square().sum(2, /*keepdim=*/true) + 1e-8).rsqrt();
@@ -54,11 +39,11 @@ MetricAlgorithm::MetricAlgorithm(const v1::LossSpec& loss, std::unique_ptr<Model
                                  bool separate_query_encoder,
                                  absl::Span<const ModelParameter> own_parameters)
     : loss_(loss), encoder_(std::move(encoder)), separate_(separate_query_encoder) {
-  AppendParameters("model.", encoder_->parameters(), meta_parameters_);
+  AddMetaParameters("model.", encoder_->parameters(), meta_parameters_);
   if (separate_) {
-    AppendParameters("query_model.", encoder_->parameters(), meta_parameters_);
+    AddMetaParameters("query_model.", encoder_->parameters(), meta_parameters_);
   }
-  AppendParameters("context.", own_parameters, meta_parameters_);
+  AddMetaParameters("context.", own_parameters, meta_parameters_);
 }
 
 void MetricAlgorithm::AddUpdates(const Tensors& theta, const TaskBatch& tasks, bool /*detailed*/,

@@ -11,6 +11,9 @@
 
 namespace innerloop::meta {
 
+// Below every score; finite, so that no derivative is a NaN.
+inline constexpr double kLowestScore = -1e30;
+
 // The embeddings of T tasks' examples, and what is known of the support set.
 struct EmbeddedTasks {
   Tensor support;  // [T, n, d]

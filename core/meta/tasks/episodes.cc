@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/job/usable_classes.h"
-#include "core/support/random.h"
+#include "core/meta/tasks/drawing.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::meta {
@@ -127,12 +127,10 @@ TaskBatch EpisodeSource::Sample(const TaskKey& key, uint64_t first, uint64_t las
   for (const auto& group : groups) {
     eligible += group.size() >= ways ? group.size() : 0;
   }
-  const auto split = static_cast<uint32_t>(key.split);
   int64_t support_row = 0;
   int64_t query_row = 0;
   for (uint64_t task = first; task < last; ++task) {
-    const auto coordinate = static_cast<uint32_t>(task);
-    CounterRandom random(key.seed, RandomPurpose::kTask, split, key.iteration, coordinate);
+    CounterRandom random = RandomOfTask(key, task);
     const std::vector<RotatedClass>* classes = &groups.front();
     if (spec_.within_group()) {
       uint64_t place = random.Below(eligible);
@@ -151,7 +149,8 @@ TaskBatch EpisodeSource::Sample(const TaskKey& key, uint64_t first, uint64_t las
       if (spec_.rotations() == v1::EpisodeTasks::ROTATIONS_AUGMENT) {
         chosen.turns = static_cast<int>(random.NextU32() >> 30);
       }
-      CounterRandom order(random.NextU64(), RandomPurpose::kTask, split, key.iteration, coordinate);
+      CounterRandom order = RandomOfTask(
+          {.seed = random.NextU64(), .split = key.split, .iteration = key.iteration}, task);
       const int64_t begin = dataset_->class_begin(chosen.index);
       const auto population =
           static_cast<uint64_t>(dataset_->class_begin(chosen.index + 1) - begin);

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/job/usable_groups.h"
+#include "core/meta/tasks/drawing.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::meta {
@@ -89,11 +90,7 @@ absl::StatusOr<std::vector<uint32_t>> GroupedSource::Usable(v1::Split split, con
 
 absl::Status GroupedSource::Check(v1::Split split, const TaskSizes& sizes,
                                   absl::string_view field) const {
-  if (sizes.ways != 1 || sizes.shots < 1 || sizes.queries < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(field, " asks for ", sizes.ways, " ways, ", sizes.shots, " shots and ",
-                     sizes.queries, " queries; grouped tasks have 1 way and at least 1 of both"));
-  }
+  INNERLOOP_RETURN_IF_ERROR(CheckOneWay(sizes, "grouped", field));
   return Usable(split, sizes, field).status();
 }
 
@@ -216,8 +213,7 @@ TaskBatch GroupedSource::Sample(const TaskKey& key, uint64_t first, uint64_t las
   // Checked before.
   const std::vector<uint32_t> groups = Usable(key.split, sizes, "tasks.grouped").value();
   for (int64_t t = 0; t < tasks; ++t) {
-    CounterRandom random(key.seed, RandomPurpose::kTask, static_cast<uint32_t>(key.split),
-                         key.iteration, static_cast<uint32_t>(first + static_cast<uint64_t>(t)));
+    CounterRandom random = RandomOfTask(key, first + static_cast<uint64_t>(t));
     const uint32_t group = groups[random.Below(groups.size())];
     const int64_t examples = dataset_->group_begin(group + 1) - dataset_->group_begin(group);
     const int64_t support = std::min(sizes.shots, examples - 1);

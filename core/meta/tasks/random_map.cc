@@ -2,8 +2,7 @@
 
 #include <cmath>
 
-#include "absl/strings/str_cat.h"
-#include "core/support/random.h"
+#include "core/meta/tasks/drawing.h"
 
 namespace innerloop::meta {
 namespace {
@@ -61,12 +60,7 @@ TaskShape RandomMapSource::shape() const {
 
 absl::Status RandomMapSource::Check(v1::Split, const TaskSizes& sizes,
                                     absl::string_view field) const {
-  if (sizes.ways != 1 || sizes.shots < 1 || sizes.queries < 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        field, " asks for ", sizes.ways, " ways, ", sizes.shots, " shots and ", sizes.queries,
-        " queries; random-map tasks have 1 way and at least 1 of both"));
-  }
-  return absl::OkStatus();
+  return CheckOneWay(sizes, "random-map", field);
 }
 
 TaskBatch RandomMapSource::Sample(const TaskKey& key, uint64_t first, uint64_t last,
@@ -83,8 +77,7 @@ TaskBatch RandomMapSource::Sample(const TaskKey& key, uint64_t first, uint64_t l
   const double own_share = std::sqrt(1 - spec_.shared());
   const double common_share = std::sqrt(spec_.shared());
   for (int64_t t = 0; t < tasks; ++t) {
-    CounterRandom random(key.seed, RandomPurpose::kTask, static_cast<uint32_t>(key.split),
-                         key.iteration, static_cast<uint32_t>(first + static_cast<uint64_t>(t)));
+    CounterRandom random = RandomOfTask(key, first + static_cast<uint64_t>(t));
     std::vector<double> map = DrawMap(random, spec_.inputs(), spec_.outputs());
     for (size_t i = 0; i < map.size(); ++i) {
       map[i] = own_share * map[i] + common_share * common_[i];

@@ -2,8 +2,7 @@
 
 #include <cmath>
 
-#include "absl/strings/str_cat.h"
-#include "core/support/random.h"
+#include "core/meta/tasks/drawing.h"
 
 namespace innerloop::meta {
 namespace {
@@ -38,12 +37,7 @@ TaskShape SinusoidSource::shape() const {
 
 absl::Status SinusoidSource::Check(v1::Split, const TaskSizes& sizes,
                                    absl::string_view field) const {
-  if (sizes.ways != 1 || sizes.shots < 1 || sizes.queries < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(field, " asks for ", sizes.ways, " ways, ", sizes.shots, " shots and ",
-                     sizes.queries, " queries; sinusoid tasks have 1 way and at least 1 of both"));
-  }
-  return absl::OkStatus();
+  return CheckOneWay(sizes, "sinusoid", field);
 }
 
 TaskBatch SinusoidSource::Sample(const TaskKey& key, uint64_t first, uint64_t last,
@@ -60,8 +54,7 @@ TaskBatch SinusoidSource::Sample(const TaskKey& key, uint64_t first, uint64_t la
   const auto low = static_cast<float>(spec_.input().low());
   const auto span = static_cast<float>(spec_.input().high() - spec_.input().low());
   for (int64_t t = 0; t < tasks; ++t) {
-    CounterRandom random(key.seed, RandomPurpose::kTask, static_cast<uint32_t>(key.split),
-                         key.iteration, static_cast<uint32_t>(first + t));
+    CounterRandom random = RandomOfTask(key, first + static_cast<uint64_t>(t));
     Curve curve{};
     curve.amplitude =
         static_cast<float>(random.Uniform(spec_.amplitude().low(), spec_.amplitude().high()));
