@@ -32,12 +32,25 @@ if [ ${#missing[@]} -gt 0 ]; then
   say "installing ${#missing[@]} Debian packages: ${missing[*]}"
   log=$(mktemp)
   export DEBIAN_FRONTEND=noninteractive
+  # Tests start Prometheus themselves, on a free port: its package must not start a service, now or at the next boot.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e $policy ]; then
+    trap '"${as_root[@]}" rm -f $policy' EXIT
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 755 /dev/stdin $policy
+  fi
   if ! { "${as_root[@]}" apt-get update -qq && "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
     tail -n 20 "$log" >&2
     rm -f "$log"
     die "apt-get failed (its last lines are above)"
   fi
   rm -f "$log"
+  if [ -n "$(trap -p EXIT)" ]; then
+    "${as_root[@]}" rm -f $policy
+    trap - EXIT
+  fi
+  if [[ " ${missing[*]} " == *" prometheus "* ]] && command -v systemctl >/dev/null; then
+    "${as_root[@]}" systemctl --quiet disable prometheus
+  fi
 else
   say "all ${#wanted[@]} Debian packages are installed"
 fi
