@@ -96,6 +96,7 @@ void CoordinatorImpl::OnReport(const std::string& worker_id, const v1::Report& r
     case v1::Report::kDeclined:
       dispatcher_.OnDeclined(*worker, report.declined());
       break;
+    case v1::Report::kNotice:
     case v1::Report::kHeartbeat:
     case v1::Report::kHello:
     case v1::Report::kFrame:
