@@ -35,15 +35,22 @@ std::vector<MetaParameter> ModelMetaParameters(const Model& model) {
   return parameters;
 }
 
+Tensors ShareAmongTasks(absl::Span<const Tensor> theta, int64_t tasks) {
+  Tensors shared;
+  shared.reserve(theta.size());
+  for (const Tensor& tensor : theta) {
+    std::vector<int64_t> sizes = {tasks};
+    sizes.insert(sizes.end(), tensor.sizes().begin(), tensor.sizes().end());
+    shared.push_back(tensor.unsqueeze(0).expand(sizes));
+  }
+  return shared;
+}
+
 Tensors ExpandToTasks(const Tensors& theta, int64_t tasks) {
   const torch::NoGradGuard no_grad;
-  Tensors expanded;
-  expanded.reserve(theta.size());
-  std::vector<int64_t> sizes;
-  for (const Tensor& tensor : theta) {
-    sizes.assign(1, tasks);
-    sizes.insert(sizes.end(), tensor.sizes().begin(), tensor.sizes().end());
-    expanded.push_back(at::empty(sizes, tensor.options()).copy_(tensor).requires_grad_());
+  Tensors expanded = ShareAmongTasks(theta, tasks);
+  for (Tensor& tensor : expanded) {
+    tensor = tensor.clone(at::MemoryFormat::Contiguous).requires_grad_();
   }
   return expanded;
 }
@@ -85,8 +92,6 @@ void AddMeasures(const Learner& learner, const Adapted& adapted, const TaskBatch
   const torch::NoGradGuard no_grad;
   constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
   const Tensor accuracies = TaskAccuracies(learner.loss, adapted.query_outputs, tasks.query);
-  sums.meta_loss +=
-      SumOf(adapted.meta_losses.defined() ? adapted.meta_losses : adapted.query_losses);
   sums.meta_accuracy += accuracies.defined() ? SumOf(accuracies) : kNotMeasured;
   const auto loss = [&](const Tensors& parameters, const Examples& examples) {
     return detailed ? SumOf(TaskLosses(learner.loss,

@@ -32,6 +32,8 @@ void AddMetaParameters(absl::string_view prefix, absl::Span<const ModelParameter
 // The model's parameters as meta-parameters "model.NAME".
 std::vector<MetaParameter> ModelMetaParameters(const Model& model);
 
+// A view [T, ...shape] of each of theta: T tasks that share their values. Differentiable.
+Tensors ShareAmongTasks(absl::Span<const Tensor> theta, int64_t tasks);
 // A leaf [T, ...shape] for each of theta: T tasks' own parameters, contiguous, requiring gradients.
 Tensors ExpandToTasks(const Tensors& theta, int64_t tasks);
 
@@ -57,11 +59,9 @@ struct Adapted {
   // Of the queries, at `adapted`.
   Tensor query_outputs;
   Tensor query_losses;
-  // [T]: what is minimised; undefined: the query losses.
-  Tensor meta_losses = {};
 };
-// Adds the tasks' measures to `sums`; those that `detailed` asks for take three more forward
-// passes.
+// Adds the tasks' measures but for the meta-losses to `sums`; those that `detailed` asks for take
+// three more forward passes.
 void AddMeasures(const Learner& learner, const Adapted& adapted, const TaskBatch& tasks,
                  bool detailed, TaskSums& sums);
 

@@ -45,15 +45,13 @@ MetaGradient FirstOrderGradient(const MetaObjective& objective, InnerLoops& loop
   return result;
 }
 
-void AddMeasures(const Learner& learner, InnerLoops& loops, const Tensor& values, bool detailed,
-                 TaskSums& sums) {
+void AddMeasures(const Learner& learner, InnerLoops& loops, bool detailed, TaskSums& sums) {
   const torch::NoGradGuard no_grad;
   const InnerLoops::Queries& queries = loops.QueriesAt(loops.steps());
   const Adapted adapted{.initial = loops.path().points.front(),
                         .adapted = loops.path().points.back(),
                         .query_outputs = queries.outputs,
-                        .query_losses = queries.losses,
-                        .meta_losses = values};
+                        .query_losses = queries.losses};
   AddMeasures(learner, adapted, loops.tasks(), detailed, sums);
 }
 

@@ -28,8 +28,7 @@ struct MetaGradient {
 // point by the first is the identity. The loops' points are leaves.
 MetaGradient FirstOrderGradient(const MetaObjective& objective, InnerLoops& loops);
 
-// Adds the tasks' measures, with `values` [T] (undefined: the query losses) as their meta-losses.
-void AddMeasures(const Learner& learner, InnerLoops& loops, const Tensor& values, bool detailed,
-                 TaskSums& sums);
+// Adds the tasks' measures but for the meta-losses.
+void AddMeasures(const Learner& learner, InnerLoops& loops, bool detailed, TaskSums& sums);
 
 }  // namespace innerloop::meta

@@ -116,7 +116,8 @@ void LstmMetaLearner::AddUpdates(const Tensors& theta, const TaskBatch& tasks, b
       }
     }
   }
-  AddMeasures(learner_, loops, values, detailed, sums);
+  AddMeasures(learner_, loops, detailed, sums);
+  sums.meta_loss += SumOf(values);
 }
 
 void LstmMetaLearner::Evaluate(const Tensors& theta, const TaskBatch& tasks,

@@ -7,6 +7,18 @@
 #include "core/support/status_macros.h"
 
 namespace innerloop::meta {
+namespace {
+
+// As ExpandToTasks, but without copies.
+Tensors SharedLeaves(const Tensors& theta, int64_t tasks) {
+  Tensors leaves = ShareAmongTasks(theta, tasks);
+  for (Tensor& leaf : leaves) {
+    leaf = leaf.detach().requires_grad_();
+  }
+  return leaves;
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Algorithm>> MamlAlgorithm::Create(const v1::JobSpec& resolved,
                                                                  const TaskShape& shape) {
@@ -30,17 +42,16 @@ TaskSizes MamlAlgorithm::TrainingSizes(const TaskSizes& sizes) const {
 
 void MamlAlgorithm::AddUpdates(const Tensors& theta, const TaskBatch& tasks, bool detailed,
                                Tensors& updates, TaskSums& sums) const {
-  const Tensors initial = ExpandToTasks(theta, tasks.tasks());
   const SupportSets sets = objective_.SupportSetsOf(tasks);
   switch (spec_.order()) {
     case v1::Maml::ORDER_FIRST:
-      FirstOrder(initial, sets, detailed, updates, sums);
+      FirstOrder(ExpandToTasks(theta, tasks.tasks()), sets, detailed, updates, sums);
       break;
     case v1::Maml::ORDER_HVP:
-      ByHessianProducts(initial, sets, detailed, updates, sums);
+      ByHessianProducts(SharedLeaves(theta, tasks.tasks()), sets, detailed, updates, sums);
       break;
     default:
-      ThroughGraph(initial, sets, detailed, updates, sums);
+      ThroughGraph(ExpandToTasks(theta, tasks.tasks()), sets, detailed, updates, sums);
       break;
   }
 }
@@ -58,7 +69,8 @@ void MamlAlgorithm::ThroughGraph(const Tensors& initial, const SupportSets& sets
                                     /*retain_graph=*/false, /*create_graph=*/false,
                                     /*allow_unused=*/true),
               updates);
-  AddMeasures(learner_, loops, values, detailed, sums);
+  AddMeasures(learner_, loops, detailed, sums);
+  sums.meta_loss += SumOf(values);
 }
 
 void MamlAlgorithm::FirstOrder(const Tensors& initial, const SupportSets& sets, bool detailed,
@@ -71,10 +83,12 @@ void MamlAlgorithm::FirstOrder(const Tensors& initial, const SupportSets& sets, 
                              sets.second.has_value() ? path(*sets.second) : InnerPath());
   const MetaGradient result = FirstOrderGradient(objective_, loops);
   AddTaskSums(result.gradients, updates);
-  AddMeasures(learner_, loops, result.values, detailed, sums);
+  AddMeasures(learner_, loops, detailed, sums);
+  sums.meta_loss += SumOf(result.values);
 }
 
-// What each point adds to the objective joins the recursion when it arrives there.
+// What each point adds to the objective joins the recursion when it arrives there; it is forgotten
+// when the recursion has left it.
 void MamlAlgorithm::ByHessianProducts(const Tensors& initial, const SupportSets& sets,
                                       bool detailed, Tensors& updates, TaskSums& sums) const {
   const auto go = [&](const Examples& support) {
@@ -85,23 +99,26 @@ void MamlAlgorithm::ByHessianProducts(const Tensors& initial, const SupportSets&
   if (sets.second.has_value()) {
     second.emplace(go(*sets.second));
   }
-  InnerLoops loops = LoopsOf(sets, first.path(), second.has_value() ? second->path() : InnerPath());
-  Tensor total;
+  InnerLoops loops =
+      LoopsOf(sets, first.TakePath(), second.has_value() ? second->TakePath() : InnerPath());
   Tensors by_start(initial.size());
   for (size_t step = loops.steps(); step > 0; --step) {
-    const Tensor values = objective_.ValuesAt(step, loops);
-    if (values.defined()) {
+    if (const Tensor values = objective_.ValuesAt(step, loops); values.defined()) {
       const PointGradients direct = DifferentiateAt(step, loops, values);
       AddWhereDefined(direct.point, first.gradient());
       AddWhereDefined(direct.start, by_start);
       if (second.has_value()) {
         AddWhereDefined(direct.second, second->gradient());
       }
-      total = total.defined() ? total + values.detach() : values.detach();
+      sums.meta_loss += SumOf(values);
     }
-    first.StepBack();
+    if (step == loops.steps()) {
+      AddMeasures(learner_, loops, detailed, sums);
+    }
+    loops.Forget(step);
+    first.StepBack(loops.path().points[step - 1]);
     if (second.has_value()) {
-      second->StepBack();
+      second->StepBack(loops.second().points[step - 1]);
     }
   }
   AddWhereDefined(by_start, first.gradient());
@@ -109,7 +126,6 @@ void MamlAlgorithm::ByHessianProducts(const Tensors& initial, const SupportSets&
     AddWhereDefined(second->gradient(), first.gradient());
   }
   AddTaskSums(first.gradient(), updates);
-  AddMeasures(learner_, loops, total, detailed, sums);
 }
 
 void MamlAlgorithm::Evaluate(const Tensors& theta, const TaskBatch& tasks,

@@ -92,16 +92,10 @@ Tensor MetricAlgorithm::Classify(absl::Span<const Tensor> theta, const TaskBatch
 
 EmbeddedTasks MetricAlgorithm::Embed(absl::Span<const Tensor> theta, const TaskBatch& tasks,
                                      v1::Transduction transduction) const {
-  Tensors expanded;  // each task's view of the same values
-  expanded.reserve(theta.size());
-  for (const Tensor& tensor : theta) {
-    std::vector<int64_t> sizes = {tasks.tasks()};
-    sizes.insert(sizes.end(), tensor.sizes().begin(), tensor.sizes().end());
-    expanded.push_back(tensor.unsqueeze(0).expand(sizes));
-  }
+  const Tensors shared = ShareAmongTasks(theta, tasks.tasks());
   const size_t count = encoder_->parameters().size();
-  const auto parameters = absl::MakeConstSpan(expanded).subspan(0, count);
-  const auto query_parameters = absl::MakeConstSpan(expanded).subspan(separate_ ? count : 0, count);
+  const auto parameters = absl::MakeConstSpan(shared).subspan(0, count);
+  const auto query_parameters = absl::MakeConstSpan(shared).subspan(separate_ ? count : 0, count);
 
   EmbeddedTasks embedded;
   embedded.labels = tasks.support.targets;

@@ -41,6 +41,7 @@ void PretrainingAlgorithm::AddUpdates(const Tensors& theta, const TaskBatch& tas
                                     /*allow_unused=*/true),
               updates);
   AddMeasures(learner_, unadapted, all, detailed, sums);
+  sums.meta_loss += SumOf(unadapted.query_losses);
 }
 
 void PretrainingAlgorithm::Evaluate(const Tensors& theta, const TaskBatch& tasks,

@@ -57,7 +57,8 @@ void ReptileAlgorithm::AddWays(const Tensors& initial, const TaskBatch& tasks, b
     way.push_back(initial[i] - adapted[i]);
   }
   AddTaskSums(way, updates);
-  AddMeasures(learner_, loops, /*values=*/{}, detailed, sums);
+  AddMeasures(learner_, loops, detailed, sums);
+  sums.meta_loss += SumOf(loops.QueriesAt(loops.steps()).losses);
 }
 
 void ReptileAlgorithm::AddObjectiveGradients(const Tensors& initial, const SupportSets& sets,
@@ -74,7 +75,8 @@ void ReptileAlgorithm::AddObjectiveGradients(const Tensors& initial, const Suppo
                    PathOf(initial, sets.tasks, every_point), std::move(second));
   const MetaGradient result = FirstOrderGradient(*objective_, loops);
   AddTaskSums(result.gradients, updates);
-  AddMeasures(learner_, loops, result.values, detailed, sums);
+  AddMeasures(learner_, loops, detailed, sums);
+  sums.meta_loss += SumOf(result.values);
 }
 
 void ReptileAlgorithm::Evaluate(const Tensors& theta, const TaskBatch& tasks,

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "core/meta/algorithms/adaptation.h"
 #include "core/meta/objectives/inner_loops.h"
@@ -20,13 +21,13 @@ class SgdBackward {
   // Takes the inner steps. `optimizer` has sgd; the learner and the support set must outlive this.
   SgdBackward(const Learner& learner, const v1::InnerOptimizer& optimizer, const Examples& support,
               const Tensors& initial, int64_t steps);
-  // All points, as leaves.
-  const InnerPath& path() const { return path_; }
+  // All points, as leaves. To be called once.
+  InnerPath TakePath() { return std::move(path_); }
   // The derivative by the point that it has come back to, K at first and undefined (zero) there;
   // callers add to it what that point itself adds to the objective.
   Tensors& gradient() { return gradient_; }
-  // From point k to k - 1.
-  void StepBack();
+  // From point k to k - 1, which is `point`.
+  void StepBack(const Tensors& point);
 
  private:
   const Learner& learner_;
@@ -38,8 +39,8 @@ class SgdBackward {
   Tensors gradient_;
   // By theta_0, through the proximal terms of the steps gone back.
   Tensors by_start_;
-  // The support loss's gradients at point at_ - 1, with their graph, where they are known already.
-  Tensors support_gradients_;
+  // The graph of the support loss's gradients at point at_ - 1, where it is there already.
+  torch::autograd::edge_list support_graph_;
 };
 
 }  // namespace innerloop::meta

@@ -58,6 +58,13 @@ class InnerLoops {
   const TaskBatch& tasks() const { return tasks_; }
   const InnerPath& path() const { return path_; }
   const InnerPath& second() const { return second_; }
+  // Frees the point `step` of both paths: nobody will look at it again.
+  void Forget(size_t step) {
+    path_.points[step].clear();
+    if (!second_.points.empty()) {
+      second_.points[step].clear();
+    }
+  }
   // K.
   size_t steps() const { return path_.points.size() - 1; }
   // The query set at the path's point `step`; computed once while it is the last point, or the
@@ -68,8 +75,8 @@ class InnerLoops {
   const Model& model_;
   const v1::LossSpec& loss_;
   const TaskBatch& tasks_;
-  const InnerPath path_;
-  const InnerPath second_;
+  InnerPath path_;
+  InnerPath second_;
   std::optional<Queries> at_last_;
   std::optional<Queries> between_;
   size_t between_step_ = 0;
