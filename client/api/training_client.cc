@@ -1,31 +1,15 @@
 #include "client/api/training_client.h"
 
 #include <algorithm>
-#include <chrono>
 #include <iterator>
 #include <utility>
 
-#include <grpcpp/grpcpp.h>
-
+#include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
-#include "client/api/retry.h"
-#include "core/rpc/channel_arguments.h"
-#include "core/rpc/status.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::client {
 namespace {
-
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& coordinator) {
-  grpc::ChannelArguments arguments = ClientArguments();
-  // A coordinator that restarts is back in a second; gRPC's own back-off grows to two minutes.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  // A proxy for web pages does not lead to a coordinator, least of all to one on loopback.
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return grpc::CreateCustomChannel(coordinator, grpc::InsecureChannelCredentials(), arguments);
-}
 
 std::string NewRequestId() {
   absl::BitGen random;
@@ -41,70 +25,23 @@ bool HasEnded(v1::JobState state) {
 }
 
 TrainingClient::TrainingClient(ClientOptions options, Cancellation& cancellation)
-    : options_(std::move(options)),
-      cancellation_(cancellation),
-      stub_(v1::Training::NewStub(MakeChannel(options_.coordinator))) {}
-
-absl::Status TrainingClient::Convert(const grpc::Status& status) const {
-  if (status.ok()) {
-    return absl::OkStatus();
-  }
-  if (absl::Status why = cancellation_.status(); !why.ok()) {
-    return why;
-  }
-  if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot reach the coordinator at ", options_.coordinator,
-                     " (does innerloop-coordinator run there? --coordinator or "
-                     "INNERLOOP_COORDINATOR names another): ",
-                     status.error_message()));
-  }
-  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
-    return absl::UnavailableError(
-        absl::StrCat("the coordinator at ", options_.coordinator, " gave no answer in time"));
-  }
-  return FromGrpc(status);
-}
-
-template <typename Request, typename Response>
-absl::StatusOr<Response> TrainingClient::Call(Method<Request, Response> method,
-                                              const Request& request, Repeat repeat,
-                                              absl::Duration deadline) {
-  Retry retry(options_.call_patience, *options_.clock, cancellation_);
-  while (true) {
-    grpc::ClientContext context;
-    if (deadline != absl::InfiniteDuration()) {
-      context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(deadline));
-    }
-    Response response;
-    absl::Status status;
-    {
-      const Cancellation::Scope scope(cancellation_, context);
-      status = Convert((stub_.get()->*method)(&context, request, &response));
-    }
-    if (status.ok()) {
-      return response;
-    }
-    if (repeat == Repeat::kNever) {
-      return status;
-    }
-    INNERLOOP_RETURN_IF_ERROR(retry.Again(status));
-  }
-}
+    : connection_(std::move(options), cancellation),
+      stub_(v1::Training::NewStub(connection_.channel())) {}
 
 template <typename Request>
 absl::StatusOr<v1::Job> TrainingClient::JobCall(Method<Request, v1::Job> method,
                                                 const std::string& id, Repeat repeat) {
   Request request;
   request.set_id(id);
-  return Call(method, request, repeat, options_.call_deadline);
+  return Call(method, request, repeat, connection_.options().call_deadline);
 }
 
 absl::StatusOr<v1::Job> TrainingClient::Submit(const v1::JobSpec& spec) {
   v1::SubmitJobRequest request;
   *request.mutable_spec() = spec;
   request.set_request_id(NewRequestId());
-  return Call(&v1::Training::Stub::SubmitJob, request, Repeat::kWhileAway, options_.call_deadline);
+  return Call(&v1::Training::Stub::SubmitJob, request, Repeat::kWhileAway,
+              connection_.options().call_deadline);
 }
 
 absl::StatusOr<v1::Job> TrainingClient::Get(const std::string& id) {
@@ -115,9 +52,9 @@ absl::StatusOr<std::vector<v1::Job>> TrainingClient::List() {
   std::vector<v1::Job> jobs;
   v1::ListJobsRequest request;
   do {
-    INNERLOOP_ASSIGN_OR_RETURN(
-        v1::ListJobsResponse page,
-        Call(&v1::Training::Stub::ListJobs, request, Repeat::kWhileAway, options_.call_deadline));
+    INNERLOOP_ASSIGN_OR_RETURN(v1::ListJobsResponse page,
+                               Call(&v1::Training::Stub::ListJobs, request, Repeat::kWhileAway,
+                                    connection_.options().call_deadline));
     std::move(page.mutable_jobs()->begin(), page.mutable_jobs()->end(), std::back_inserter(jobs));
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
@@ -142,13 +79,15 @@ absl::StatusOr<v1::Job> TrainingClient::Revise(const std::string& id, const v1::
   v1::ReviseJobRequest request;
   request.set_id(id);
   *request.mutable_spec() = spec;
-  return Call(&v1::Training::Stub::ReviseJob, request, Repeat::kWhileAway, options_.call_deadline);
+  return Call(&v1::Training::Stub::ReviseJob, request, Repeat::kWhileAway,
+              connection_.options().call_deadline);
 }
 
 absl::Status TrainingClient::Delete(const std::string& id) {
   v1::DeleteJobRequest request;
   request.set_id(id);
-  return Call(&v1::Training::Stub::DeleteJob, request, Repeat::kNever, options_.call_deadline)
+  return Call(&v1::Training::Stub::DeleteJob, request, Repeat::kNever,
+              connection_.options().call_deadline)
       .status();
 }
 
@@ -162,7 +101,7 @@ absl::StatusOr<std::vector<v1::CheckpointInfo>> TrainingClient::ListCheckpoints(
   request.set_id(id);
   INNERLOOP_ASSIGN_OR_RETURN(const v1::ListCheckpointsResponse response,
                              Call(&v1::Training::Stub::ListCheckpoints, request, Repeat::kWhileAway,
-                                  options_.call_deadline));
+                                  connection_.options().call_deadline));
   return std::vector<v1::CheckpointInfo>(response.checkpoints().begin(),
                                          response.checkpoints().end());
 }
@@ -170,19 +109,19 @@ absl::StatusOr<std::vector<v1::CheckpointInfo>> TrainingClient::ListCheckpoints(
 absl::StatusOr<v1::BeginUploadResponse> TrainingClient::BeginDataSetUpload(
     const v1::BeginDataSetUploadRequest& file) {
   return Call(&v1::Training::Stub::BeginDataSetUpload, file, Repeat::kWhileAway,
-              options_.call_deadline);
+              connection_.options().call_deadline);
 }
 
 absl::StatusOr<v1::BeginUploadResponse> TrainingClient::BeginModelUpload(
     const v1::StoredFile& file) {
   return Call(&v1::Training::Stub::BeginModelUpload, file, Repeat::kWhileAway,
-              options_.call_deadline);
+              connection_.options().call_deadline);
 }
 
 absl::StatusOr<std::vector<v1::DataSetDescription>> TrainingClient::ListDataSets() {
   INNERLOOP_ASSIGN_OR_RETURN(const v1::ListDataSetsResponse response,
                              Call(&v1::Training::Stub::ListDataSets, v1::ListDataSetsRequest(),
-                                  Repeat::kWhileAway, options_.call_deadline));
+                                  Repeat::kWhileAway, connection_.options().call_deadline));
   return std::vector<v1::DataSetDescription>(response.data_sets().begin(),
                                              response.data_sets().end());
 }
@@ -191,14 +130,15 @@ absl::Status TrainingClient::DeleteDataSet(const std::string& name_or_sha256, bo
   v1::DeleteDataSetRequest request;
   request.set_data_set(name_or_sha256);
   request.set_force(force);
-  return Call(&v1::Training::Stub::DeleteDataSet, request, Repeat::kNever, options_.call_deadline)
+  return Call(&v1::Training::Stub::DeleteDataSet, request, Repeat::kNever,
+              connection_.options().call_deadline)
       .status();
 }
 
 absl::StatusOr<std::vector<v1::WorkerInfo>> TrainingClient::ListWorkers() {
   INNERLOOP_ASSIGN_OR_RETURN(const v1::ListWorkersResponse response,
                              Call(&v1::Training::Stub::ListWorkers, v1::ListWorkersRequest(),
-                                  Repeat::kWhileAway, options_.call_deadline));
+                                  Repeat::kWhileAway, connection_.options().call_deadline));
   return std::vector<v1::WorkerInfo>(response.workers().begin(), response.workers().end());
 }
 

@@ -10,23 +10,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "client/api/cancellation.h"
-#include "core/support/clock.h"
+#include "client/api/connection.h"
 #include "innerloop/v1/training.grpc.pb.h"
 
 namespace innerloop::client {
-
-struct ClientOptions {
-  // HOST:PORT of the coordinator.
-  std::string coordinator = "127.0.0.1:7400";
-  // Of each attempt of a unary call except Evaluate, which waits for its result.
-  absl::Duration call_deadline = absl::Seconds(30);
-  // How long the coordinator may be away: for short calls, where a person waits for the answer, and
-  // for watches and transfers, which outlast its restart.
-  absl::Duration call_patience = absl::Seconds(3);
-  absl::Duration stream_patience = absl::Minutes(2);
-  const Clock* clock = &Clock::Real();
-};
 
 // Called with the bytes that are through and the bytes of the whole file.
 using TransferProgress = std::function<void(uint64_t done, uint64_t total)>;
@@ -85,21 +72,21 @@ class TrainingClient {
                                            const TransferProgress& progress);
 
  private:
+  using Repeat = Connection::Repeat;
   template <typename Request, typename Response>
   using Method = grpc::Status (v1::Training::Stub::*)(grpc::ClientContext*, const Request&,
                                                       Response*);
-  enum class Repeat { kNever, kWhileAway };
 
   // One unary call with deadline, cancellation and retries.
   template <typename Request, typename Response>
   absl::StatusOr<Response> Call(Method<Request, Response> method, const Request& request,
-                                Repeat repeat, absl::Duration deadline);
+                                Repeat repeat, absl::Duration deadline) {
+    return connection_.Call(*stub_, method, request, repeat, deadline);
+  }
   template <typename Request>
   absl::StatusOr<v1::Job> JobCall(Method<Request, v1::Job> method, const std::string& id,
                                   Repeat repeat);
 
-  // A call's status as the caller shall see it.
-  absl::Status Convert(const grpc::Status& status) const;
   absl::StatusOr<v1::BeginUploadResponse> BeginDataSetUpload(
       const v1::BeginDataSetUploadRequest& file);
   absl::StatusOr<v1::BeginUploadResponse> BeginModelUpload(const v1::StoredFile& file);
@@ -119,8 +106,7 @@ class TrainingClient {
                                  uint64_t total, uint64_t& offset,
                                  const TransferProgress& progress);
 
-  const ClientOptions options_;
-  Cancellation& cancellation_;
+  Connection connection_;
   const std::unique_ptr<v1::Training::Stub> stub_;
 };
 

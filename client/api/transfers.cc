@@ -73,13 +73,13 @@ absl::StatusOr<v1::DataSetDescription> TrainingClient::SendDataSet(
     const v1::BeginDataSetUploadRequest& file, absl::string_view bytes, uint64_t offset,
     const TransferProgress& progress) {
   grpc::ClientContext context;
-  const Cancellation::Scope scope(cancellation_, context);
+  const Cancellation::Scope scope(connection_.cancellation(), context);
   v1::DataSetDescription description;
   const auto stream = stub_->UploadDataSet(&context, &description);
   v1::UploadDataSetRequest first;
   *first.mutable_file() = file;
   SendChunks(*stream, std::move(first), bytes, offset, progress);
-  INNERLOOP_RETURN_IF_ERROR(AskAgain(Convert(stream->Finish())));
+  INNERLOOP_RETURN_IF_ERROR(AskAgain(connection_.Convert(stream->Finish())));
   return description;
 }
 
@@ -113,13 +113,13 @@ absl::Status TrainingClient::UploadModel(const std::string& path,
       path, file.bytes(), [&] { return BeginModelUpload(file); },
       [&](uint64_t offset) {
         grpc::ClientContext context;
-        const Cancellation::Scope scope(cancellation_, context);
+        const Cancellation::Scope scope(connection_.cancellation(), context);
         v1::StoredFile stored;
         const auto stream = stub_->UploadModel(&context, &stored);
         v1::UploadModelRequest first;
         *first.mutable_file() = file;
         SendChunks(*stream, std::move(first), mapped.bytes(), offset, progress);
-        return AskAgain(Convert(stream->Finish()));
+        return AskAgain(connection_.Convert(stream->Finish()));
       });
 }
 
@@ -127,7 +127,7 @@ absl::Status TrainingClient::Upload(
     const std::string& path, uint64_t bytes,
     const std::function<absl::StatusOr<v1::BeginUploadResponse>()>& begin,
     const std::function<absl::Status(uint64_t offset)>& send) {
-  Retry retry(options_.stream_patience, *options_.clock, cancellation_);
+  Retry retry = connection_.Patient();
   uint64_t reached = 0;
   while (true) {
     INNERLOOP_ASSIGN_OR_RETURN(const v1::BeginUploadResponse begun, begin());
@@ -177,7 +177,7 @@ absl::Status TrainingClient::ReceiveCheckpoint(const std::string& pinned, int fd
                                                const std::string& path, uint64_t total,
                                                uint64_t& offset, const TransferProgress& progress) {
   grpc::ClientContext context;
-  const Cancellation::Scope scope(cancellation_, context);
+  const Cancellation::Scope scope(connection_.cancellation(), context);
   v1::DownloadCheckpointRequest request;
   request.set_checkpoint(pinned);
   request.set_offset(offset);
@@ -201,7 +201,7 @@ absl::Status TrainingClient::ReceiveCheckpoint(const std::string& pinned, int fd
       progress(offset, total);
     }
   }
-  return Convert(stream->Finish());
+  return connection_.Convert(stream->Finish());
 }
 
 absl::StatusOr<std::string> TrainingClient::DownloadCheckpoint(const std::string& checkpoint,
@@ -221,7 +221,7 @@ absl::StatusOr<std::string> TrainingClient::DownloadCheckpoint(const std::string
   absl::Cleanup abandon = [&partial] { ::unlink(partial.c_str()); };
   {
     const absl::Cleanup close = [fd] { ::close(fd); };
-    Retry retry(options_.stream_patience, *options_.clock, cancellation_);
+    Retry retry = connection_.Patient();
     uint64_t offset = 0;
     while (true) {
       const uint64_t before = offset;
@@ -253,13 +253,13 @@ absl::StatusOr<v1::Job> TrainingClient::UploadCheckpoint(const std::string& path
   INNERLOOP_RETURN_IF_ERROR(ReadCheckpoint(path).status());
   INNERLOOP_ASSIGN_OR_RETURN(const MappedFile mapped, MappedFile::Open(path));
   grpc::ClientContext context;
-  const Cancellation::Scope scope(cancellation_, context);
+  const Cancellation::Scope scope(connection_.cancellation(), context);
   v1::Job job;
   const auto stream = stub_->UploadCheckpoint(&context, &job);
   v1::UploadCheckpointRequest first;
   first.set_bytes(mapped.bytes().size());
   SendChunks(*stream, std::move(first), mapped.bytes(), 0, progress);
-  INNERLOOP_RETURN_IF_ERROR(Convert(stream->Finish()));
+  INNERLOOP_RETURN_IF_ERROR(connection_.Convert(stream->Finish()));
   return job;
 }
 

@@ -47,14 +47,14 @@ class NewEvents {
 
 absl::StatusOr<v1::Job> TrainingClient::Watch(const std::string& id, uint64_t from_iteration,
                                               const Watcher& watcher) {
-  Retry retry(options_.stream_patience, *options_.clock, cancellation_);
+  Retry retry = connection_.Patient();
   NewEvents fresh(from_iteration);
   while (true) {
     v1::Job job;
     grpc::ClientContext context;
     absl::Status status;
     {
-      const Cancellation::Scope scope(cancellation_, context);
+      const Cancellation::Scope scope(connection_.cancellation(), context);
       v1::WatchJobRequest request;
       request.set_id(id);
       request.set_from_iteration(fresh.next());
@@ -67,7 +67,7 @@ absl::StatusOr<v1::Job> TrainingClient::Watch(const std::string& id, uint64_t fr
         }
         watcher.on_events(fresh.Of(std::move(events)));
       }
-      status = Convert(stream->Finish());
+      status = connection_.Convert(stream->Finish());
     }
     if (status.ok() && HasEnded(job.state())) {
       return job;
