@@ -78,6 +78,8 @@ void AddFlags(CLI::App& app, Flags& flags) {
                  "Most bytes of an uploaded checkpoint (also with a unit: 4GB)")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
       ->capture_default_str();
+  app.add_option("--tensorboard-dir", options.tensorboard_dir,
+                 "Folder for TensorBoard's event files, DIR/NAME-ID for each job; empty: none");
   AddDuration(app, "--metrics-retention", options.metrics_retention,
               "How long an ended job's series stay on /metrics");
   app.add_option("--log-level", flags.log.level, "trace, debug, info, warning, error or off")

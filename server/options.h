@@ -28,6 +28,8 @@ struct Options {
   // checkpoint.
   uint64_t data_set_quota = uint64_t{64} << 30;
   uint64_t max_checkpoint_bytes = uint64_t{4} << 30;
+  // Folder of TensorBoard's event files, one inside it for each job; empty: none are written.
+  std::string tensorboard_dir;
   // How long an ended job's series stay on /metrics.
   absl::Duration metrics_retention = absl::Minutes(5);
 };

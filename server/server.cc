@@ -57,7 +57,9 @@ class AssembledServer final : public Server {
         metrics_(std::move(metrics)),
         checkpoints_(options.state_dir, FileSystem::Real()),
         data_sets_(options.state_dir, options.data_set_quota, *state_),
-        recorder_(*state_, checkpoints_, Clock::Real()) {}
+        boards_(options.tensorboard_dir, Clock::Real()),
+        recorder_(*state_, checkpoints_, Clock::Real(),
+                  options.tensorboard_dir.empty() ? nullptr : &boards_) {}
 
   ~AssembledServer() override { Stop(absl::ZeroDuration()); }
 
@@ -133,6 +135,7 @@ class AssembledServer final : public Server {
   const std::unique_ptr<Metrics> metrics_;
   CheckpointStore checkpoints_;
   DataSetStore data_sets_;
+  JobBoards boards_;
   Recorder recorder_;
   std::unique_ptr<Coordinator> coordinator_;
   std::unique_ptr<TrainingService> training_;
@@ -160,6 +163,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Options& options) {
   if (!options.metrics_listen.empty()) {
     INNERLOOP_RETURN_IF_ERROR(
         CheckAddress("--metrics-listen", options.metrics_listen, options.insecure));
+  }
+  if (!options.tensorboard_dir.empty()) {
+    if (const absl::Status made = FileSystem::Real().MakeFolder(options.tensorboard_dir);
+        !made.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("--tensorboard-dir: ", made.message()));
+    }
   }
   const bool fresh = !std::filesystem::exists(options.state_dir);
   absl::StatusOr<std::unique_ptr<Server>> server = Assemble(options);

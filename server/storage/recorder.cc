@@ -70,14 +70,15 @@ void PutBefore(Unwritten older, Unwritten& newer) {
 }  // namespace
 
 struct Recorder::State {
-  State(StateStore& state, CheckpointStore& checkpoints, const Clock& clock)
-      : state(state), checkpoints(checkpoints), clock(clock) {
+  State(StateStore& state, CheckpointStore& checkpoints, const Clock& clock, JobBoards* boards)
+      : state(state), checkpoints(checkpoints), clock(clock), boards(boards) {
     batches.emplace_back();
   }
 
   StateStore& state;
   CheckpointStore& checkpoints;
   const Clock& clock;
+  JobBoards* const boards;
 
   absl::Mutex mutex;
   // At least one; the last one is open.
@@ -188,6 +189,9 @@ void Recorder::State::WriteBatch() {
       spdlog::error("job {}: its history is not written: {}", id, status.ToString());
       error.Update(status);
       failed.emplace(id, std::move(status));
+    } else if (boards != nullptr) {
+      boards->Record(id, pending.job.has_value() ? &*pending.job : nullptr, pending.iterations,
+                     pending.evaluations);
     }
   }
   std::optional<QueuedCheckpoint>& queued = batch->checkpoint;
@@ -235,8 +239,9 @@ void Recorder::State::WriteBatch() {
   }
 }
 
-Recorder::Recorder(StateStore& state, CheckpointStore& checkpoints, const Clock& clock)
-    : state_(std::make_unique<State>(state, checkpoints, clock)) {
+Recorder::Recorder(StateStore& state, CheckpointStore& checkpoints, const Clock& clock,
+                   JobBoards* boards)
+    : state_(std::make_unique<State>(state, checkpoints, clock, boards)) {
   state_->thread = std::thread([state = state_.get()] { state->Run(); });
 }
 

@@ -14,13 +14,16 @@
 #include "innerloop/v1/training.pb.h"
 #include "server/storage/checkpoint_store.h"
 #include "server/storage/state_store.h"
+#include "server/tensorboard/job_board.h"
 
 namespace innerloop::server {
 
 // Thread-safe. The order of calls for one job is the order of what becomes durable.
 class Recorder {
  public:
-  Recorder(StateStore& state, CheckpointStore& checkpoints, const Clock& clock);
+  // `boards`, where there are any, are told what became durable; the thread alone uses them.
+  Recorder(StateStore& state, CheckpointStore& checkpoints, const Clock& clock,
+           JobBoards* boards = nullptr);
   // Writes what is queued, then ends the thread.
   ~Recorder();
 
