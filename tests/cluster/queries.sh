@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Asks a Prometheus what every panel asks, and what every alert and recording rule is made of, and prints the number of series of each; fails when
+# one has none. Queries are asked again for a minute, since rates need a while.
+#
+#   tests/cluster/queries.sh URL
+set -euo pipefail
+url=$1
+dashboards=$(cd "$(dirname "$0")/../../deploy/grafana/dashboards" && pwd)
+until=$((SECONDS + 60))
+
+series() { curl -fsS --get "$url/api/v1/query" --data-urlencode "query=$1" | jq '.data.result | length'; }
+await_series() {
+  local count
+  while count=$(series "$1") && [ "$count" -eq 0 ] && [ $SECONDS -lt $until ]; do sleep 2; done
+  printf '%s' "$count"
+}
+
+failed=0
+panels=0
+while IFS=$'\t' read -r title expression; do
+  # What Grafana would fill in.
+  expression=${expression//'$__rate_interval'/30s}
+  expression=${expression//'$job'/.*}
+  expression=${expression//'$name'/.*}
+  count=$(await_series "$expression")
+  printf '%4d series  %s\n' "$count" "$title"
+  if [ "$count" -eq 0 ]; then
+    printf 'no data: %s\n' "$expression" >&2
+    failed=1
+  fi
+  panels=$((panels + 1))
+done < <(jq -r '.title as $board | .panels[] | .title as $panel | .targets[]? | "\($board) / \($panel)\t\(.expr)"' "$dashboards"/*.json)
+
+# A healthy cluster's alerts have no series; what they select from has.
+rules=0
+while IFS=$'\t' read -r name health expression; do
+  if [ "$health" != ok ]; then
+    printf 'the rule %s is %s\n' "$name" "$health" >&2
+    failed=1
+  fi
+  while read -r selector; do
+    count=$(await_series "$selector")
+    if [ "$count" -eq 0 ]; then
+      printf 'no data: %s of the rule %s\n' "$selector" "$name" >&2
+      failed=1
+    fi
+  done < <(grep -oE '\b(innerloop_[a-z_]+|up)(\{[^}]*\})?' <<<"$expression" | sort -u)
+  printf '%4d series  rule %s\n' "$(series "$expression")" "$name"
+  rules=$((rules + 1))
+done < <(curl -fsS "$url/api/v1/rules" | jq -r '.data.groups[].rules[] | "\(.name)\t\(.health)\t\(.query)"')
+
+printf '%d queries of panels and %d rules\n' $panels $rules
+[ $panels -gt 0 ] && [ $rules -gt 0 ] && [ $failed -eq 0 ]
