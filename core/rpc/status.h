@@ -8,6 +8,8 @@
 namespace innerloop {
 
 grpc::Status ToGrpc(const absl::Status& status);
+// Whether the other side said so (by ToGrpc), rather than gRPC of a call that did not reach it.
+bool IsAnswer(const grpc::Status& status);
 absl::Status FromGrpc(const grpc::Status& status);
 
 }  // namespace innerloop

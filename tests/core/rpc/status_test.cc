@@ -14,5 +14,10 @@ TEST(StatusTest, EveryCodeSurvivesTheWayToGrpcAndBack) {
   EXPECT_EQ(ToGrpc(absl::NotFoundError("no job 'x'")).error_message(), "no job 'x'");
 }
 
+TEST(StatusTest, WhatTheOtherSideSaidIsToldFromWhatGrpcSays) {
+  EXPECT_TRUE(IsAnswer(ToGrpc(absl::UnavailableError("no workers are connected"))));
+  EXPECT_FALSE(IsAnswer(grpc::Status(grpc::StatusCode::UNAVAILABLE, "failed to connect")));
+}
+
 }  // namespace
 }  // namespace innerloop
