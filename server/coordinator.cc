@@ -12,6 +12,8 @@
 namespace innerloop::server {
 namespace {
 
+// How often states and numbers of jobs and workers are shown.
+constexpr absl::Duration kShowEvery = absl::Seconds(1);
 // How long an evaluation that a user asked for waits for workers.
 constexpr absl::Duration kEvaluationPatience = absl::Seconds(60);
 
@@ -206,6 +208,7 @@ void CoordinatorImpl::Tick() {
     registry_.Find(id)->link->Close(absl::DeadlineExceededError(
         absl::StrCat("no heartbeat for ", absl::FormatDuration(options_.worker_timeout))));
     dispatcher_.OnGone(id, now);
+    deps_.metrics.OnWorkerGone(Gone::kSilent);
   }
   registry_.Expire(now);
   dispatcher_.Tick(now);
@@ -223,7 +226,10 @@ void CoordinatorImpl::Tick() {
     }
   }
   Pump();
-  ShowMetrics();
+  if (!shown_at_.has_value() || now - *shown_at_ >= kShowEvery) {
+    shown_at_ = now;
+    ShowMetrics();
+  }
 }
 
 void CoordinatorImpl::CheckRequested() {
@@ -260,6 +266,9 @@ void CoordinatorImpl::ShowMetrics() {
   for (int state = v1::JOB_STATE_QUEUED; state <= v1::JOB_STATE_CANCELLED; ++state) {
     deps_.metrics.OnJobs(static_cast<v1::JobState>(state),
                          states[static_cast<v1::JobState>(state)]);
+  }
+  for (const std::shared_ptr<JobRunner>& runner : running_) {
+    runner->ShowProgress(!WaitingFor(*runner).empty());
   }
 }
 

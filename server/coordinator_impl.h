@@ -93,6 +93,8 @@ class CoordinatorImpl final : public Coordinator, private JobHost {
   // NOT_FOUND for an unknown id.
   absl::StatusOr<Entry*> Find(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   v1::Job RowOf(const Entry& entry) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Why the job makes no progress; empty when it does, or is not to.
+  std::string WaitingFor(const JobRunner& runner) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::shared_ptr<JobRunner> MakeRunner(v1::Job row,
                                         std::optional<v1::DataSetDescription> data_set);
   void Begin(std::shared_ptr<JobRunner> runner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -129,6 +131,7 @@ class CoordinatorImpl final : public Coordinator, private JobHost {
   std::vector<Requested> requested_ ABSL_GUARDED_BY(mu_);
   // Users' callbacks that wait for the lock to be let go of.
   std::vector<std::function<void()>> callbacks_ ABSL_GUARDED_BY(mu_);
+  std::optional<absl::Duration> shown_at_ ABSL_GUARDED_BY(mu_);
   int checkpoints_under_way_ ABSL_GUARDED_BY(mu_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   // Nothing is done any more.

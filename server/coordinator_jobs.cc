@@ -54,18 +54,22 @@ v1::Job CoordinatorImpl::RowOf(const Entry& entry) const {
   if (entry.runner == nullptr) {
     return entry.row;
   }
-  const JobRunner& runner = *entry.runner;
-  v1::Job row = runner.Row();
+  v1::Job row = entry.runner->Row();
+  row.set_waiting_for(WaitingFor(*entry.runner));
+  return row;
+}
+
+std::string CoordinatorImpl::WaitingFor(const JobRunner& runner) const {
   if (runner.state() == v1::JOB_STATE_PAUSED) {
-    return row;
+    return "";
   }
-  row.set_waiting_for(dispatcher_.WaitingFor(runner));
+  std::string waiting = dispatcher_.WaitingFor(runner);
   for (const std::shared_ptr<EvaluationRun>& run : runner.evaluations()) {
-    if (row.waiting_for().empty() && runner.board().in_flight() == 0) {
-      row.set_waiting_for(dispatcher_.WaitingFor(*run));
+    if (waiting.empty() && runner.board().in_flight() == 0) {
+      waiting = dispatcher_.WaitingFor(*run);
     }
   }
-  return row;
+  return waiting;
 }
 
 absl::StatusOr<v1::Job> CoordinatorImpl::Submit(const v1::SubmitJobRequest& request) {

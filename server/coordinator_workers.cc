@@ -44,6 +44,7 @@ absl::StatusOr<std::string> CoordinatorImpl::Connect(const v1::Hello& hello,
   Worker& worker = registry_.Add(hello, std::move(link), Now(), deps_.clock.Now());
   spdlog::info("worker {} ('{}') connected with {} slots, fingerprint {}", worker.id, hello.name(),
                worker.slots, worker.fingerprint);
+  deps_.metrics.OnWorkerConnected();
   v1::Instruction welcome;
   welcome.mutable_welcome()->set_worker_id(worker.id);
   // Two of three may be late before it counts as lost.
@@ -57,8 +58,9 @@ absl::StatusOr<std::string> CoordinatorImpl::Connect(const v1::Hello& hello,
 
 void CoordinatorImpl::Disconnect(const std::string& worker_id) {
   absl::MutexLock lock(&mu_);
-  if (registry_.Find(worker_id) != nullptr) {
+  if (const Worker* worker = registry_.Find(worker_id); worker != nullptr) {
     spdlog::info("worker {} disconnected", worker_id);
+    deps_.metrics.OnWorkerGone(worker->draining ? Gone::kLeft : Gone::kLost);
   }
   dispatcher_.OnGone(worker_id, Now());
   Pump();

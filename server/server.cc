@@ -150,7 +150,7 @@ absl::StatusOr<std::unique_ptr<Server>> Assemble(const Options& options) {
   INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<StateStore> state,
                              StateStore::Open(options.state_dir));
   INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<Metrics> metrics,
-                             Metrics::Create(options.metrics_listen));
+                             Metrics::Create(options.metrics_listen, options.state_dir));
   auto server = std::make_unique<AssembledServer>(options, std::move(state), std::move(metrics));
   INNERLOOP_RETURN_IF_ERROR(server->Start());
   return server;

@@ -11,6 +11,9 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "core/metrics/shared_metrics.h"
+#include "core/metrics/worker_metrics.h"
 
 namespace innerloop::worker {
 namespace {
@@ -19,29 +22,26 @@ using prometheus::BuildCounter;
 using prometheus::BuildGauge;
 using prometheus::BuildHistogram;
 
-prometheus::Counter& AddCounter(prometheus::Registry& registry, const char* name, const char* help,
+prometheus::Counter& AddCounter(prometheus::Registry& registry,
+                                const metrics::Definition& definition,
                                 const prometheus::Labels& labels = {}) {
-  return BuildCounter().Name(name).Help(help).Register(registry).Add(labels);
+  return BuildCounter().Name(definition.name).Help(definition.help).Register(registry).Add(labels);
 }
-prometheus::Gauge& AddGauge(prometheus::Registry& registry, const char* name, const char* help,
+prometheus::Gauge& AddGauge(prometheus::Registry& registry, const metrics::Definition& definition,
                             const prometheus::Labels& labels = {}) {
-  return BuildGauge().Name(name).Help(help).Register(registry).Add(labels);
+  return BuildGauge().Name(definition.name).Help(definition.help).Register(registry).Add(labels);
 }
-
-constexpr const char* kWorkName = "innerloop_worker_work_items_total";
-constexpr const char* kWorkHelp =
-    "Work items (shards, evaluation shards, initialisations) computed, by outcome.";
-constexpr const char* kBytesName = "innerloop_worker_bytes_total";
-constexpr const char* kBytesHelp = "Bytes of messages to and from the coordinator.";
 
 class PrometheusMetrics : public Metrics {
  public:
   explicit PrometheusMetrics(const Build& build) {
-    AddGauge(*registry_, "innerloop_worker_build_info", "Always 1; its labels tell the build.",
+    AddGauge(*registry_, metrics::kWorkerBuildInfo,
              {{"version", build.version},
               {"libtorch", build.libtorch},
               {"fingerprint", build.fingerprint}})
         .Set(1);
+    AddGauge(*registry_, metrics::kStartTime)
+        .Set(absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()));
   }
 
   void Serve(const std::string& listen) {
@@ -71,34 +71,26 @@ class PrometheusMetrics : public Metrics {
 
  private:
   const std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
-  prometheus::Gauge& connected_ = AddGauge(*registry_, "innerloop_worker_connected",
-                                           "1 while the coordinator has accepted this worker.");
-  prometheus::Counter& reconnects_ =
-      AddCounter(*registry_, "innerloop_worker_reconnects_total",
-                 "Attempts to connect to the coordinator after the first.");
-  prometheus::Gauge& slots_ =
-      AddGauge(*registry_, "innerloop_worker_slots", "Compute threads of this worker.");
-  prometheus::Gauge& busy_ =
-      AddGauge(*registry_, "innerloop_worker_slots_busy", "Slots that hold a work item.");
-  prometheus::Counter& done_ = AddCounter(*registry_, kWorkName, kWorkHelp, {{"outcome", "done"}});
+  prometheus::Gauge& connected_ = AddGauge(*registry_, metrics::kWorkerConnected);
+  prometheus::Counter& reconnects_ = AddCounter(*registry_, metrics::kWorkerReconnects);
+  prometheus::Gauge& slots_ = AddGauge(*registry_, metrics::kWorkerSlots);
+  prometheus::Gauge& busy_ = AddGauge(*registry_, metrics::kWorkerSlotsBusy);
+  prometheus::Counter& done_ = AddCounter(*registry_, metrics::kWorkerWork, {{"outcome", "done"}});
   prometheus::Counter& failed_ =
-      AddCounter(*registry_, kWorkName, kWorkHelp, {{"outcome", "failed"}});
+      AddCounter(*registry_, metrics::kWorkerWork, {{"outcome", "failed"}});
   prometheus::Histogram& seconds_ =
       BuildHistogram()
-          .Name("innerloop_worker_compute_seconds")
-          .Help("Seconds that a work item computed.")
+          .Name(metrics::kWorkerSeconds.name)
+          .Help(metrics::kWorkerSeconds.help)
           .Register(*registry_)
           .Add({}, prometheus::Histogram::BucketBoundaries{1e-5, 1e-4, 2.5e-4, 1e-3, 2.5e-3, 1e-2,
                                                            2.5e-2, 0.1, 0.25, 1, 2.5, 10, 60, 600});
   prometheus::Counter& sent_ =
-      AddCounter(*registry_, kBytesName, kBytesHelp, {{"direction", "sent"}});
+      AddCounter(*registry_, metrics::kWorkerBytes, {{"direction", "sent"}});
   prometheus::Counter& received_ =
-      AddCounter(*registry_, kBytesName, kBytesHelp, {{"direction", "received"}});
-  prometheus::Gauge& parameter_bytes_ =
-      AddGauge(*registry_, "innerloop_worker_parameter_bytes",
-               "Bytes of parameters held, over all jobs and versions.");
-  prometheus::Gauge& cache_bytes_ = AddGauge(*registry_, "innerloop_worker_data_set_cache_bytes",
-                                             "Bytes of data sets in the cache folder.");
+      AddCounter(*registry_, metrics::kWorkerBytes, {{"direction", "received"}});
+  prometheus::Gauge& parameter_bytes_ = AddGauge(*registry_, metrics::kWorkerParameterBytes);
+  prometheus::Gauge& cache_bytes_ = AddGauge(*registry_, metrics::kWorkerCacheBytes);
   std::string address_;
   // Last, so that nothing is scraped while the members above go away.
   std::optional<prometheus::Exposer> exposer_;

@@ -1,4 +1,4 @@
-// What a worker shows to Prometheus. Every series is defined here, and only here.
+// What a worker shows to Prometheus; core/metrics/worker_metrics.h defines the series.
 #pragma once
 
 #include <cstdint>

@@ -118,9 +118,9 @@ void JobRunner::WriteNext() {
 
 void JobRunner::OnCheckpointWritten(const absl::StatusOr<v1::CheckpointInfo>& info,
                                     absl::Duration took) {
-  environment_.metrics->OnCheckpoint(took, info.ok());
   plan_.Written(info.ok());
   if (info.ok()) {
+    environment_.metrics->OnCheckpoint(*info, took);
     checkpoint_warning_.clear();
     retry_checkpoint_at_.reset();
     if (info->iteration() >= job_.last_checkpoint().iteration()) {
@@ -130,6 +130,7 @@ void JobRunner::OnCheckpointWritten(const absl::StatusOr<v1::CheckpointInfo>& in
       *job_.mutable_best_checkpoint() = *info;
     }
   } else {
+    environment_.metrics->OnCheckpointFailed();
     spdlog::error("job {}: a checkpoint could not be written: {}", id(),
                   std::string(info.status().message()));
     checkpoint_warning_ =
@@ -174,6 +175,14 @@ void JobRunner::Ended(v1::Job row) {
   machine_ = JobMachine(row.state());
   job_ = std::move(row);
   checkpoint_warning_.clear();  // it is among the row's warnings
+  ShowProgress(/*waiting=*/false);
+}
+
+void JobRunner::ShowProgress(bool waiting) const {
+  environment_.metrics->OnProgress({.state = state(),
+                                    .iteration = version(),
+                                    .iterations = spec().iterations(),
+                                    .waiting = waiting});
 }
 
 void JobRunner::StoreRow() { environment_.recorder.UpdateJob(Row()); }

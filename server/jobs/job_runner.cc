@@ -21,6 +21,7 @@ JobRunner::JobRunner(v1::Job row, std::optional<v1::DataSetDescription> data_set
       job_(std::move(row)),
       machine_(job_.state()),
       plan_(job_.spec().checkpoint()) {
+  environment_.metrics->OnSpec(job_.spec());
   description_.set_job_id(job_.id());
   *description_.mutable_spec() = job_.spec();
   if (data_set_.has_value()) {
@@ -57,6 +58,12 @@ void JobRunner::Restore(Past past) {
   }
   skipped_in_a_row_ = past.skipped_in_a_row;
   plan_.Start(version(), job_.training_seconds(), /*stored=*/true);
+  for (const v1::Evaluation* evaluation : {&job_.last_periodic(), &job_.final()}) {
+    environment_.metrics->OnEvaluation(*evaluation);
+  }
+  if (job_.has_last_checkpoint()) {
+    environment_.metrics->OnCheckpoint(job_.last_checkpoint(), std::nullopt);
+  }
   float_.start = std::move(past.checkpoint);
   past_ = std::move(past);
 }
@@ -121,6 +128,7 @@ absl::Status JobRunner::Revise(const v1::JobSpec& spec) {
   board().SetShardTimeout(absl::Seconds(spec.limits().shard_timeout_seconds()));
   // Workers keep the description that they have: it computes the same.
   *job_.mutable_spec() = spec;
+  environment_.metrics->OnSpec(spec);
   StoreRow();
   return absl::OkStatus();
 }

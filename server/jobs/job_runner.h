@@ -105,6 +105,7 @@ class JobRunner : public Lane {
 
   void OnCheckpointWritten(const absl::StatusOr<v1::CheckpointInfo>& info, absl::Duration took);
   void Ended(v1::Job row);
+  void ShowProgress(bool waiting) const;
   // Some ten times a second. Returns whether iterations were done since the last call.
   bool Tick();
 

@@ -1,6 +1,7 @@
-// The few pieces that /metrics pages are put together from. Header-only.
+// The pieces that the /metrics page is put together from. Header-only.
 #pragma once
 
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,36 +9,62 @@
 #include <prometheus/client_metric.h>
 #include <prometheus/metric_family.h>
 
+#include "absl/strings/string_view.h"
+#include "core/metrics/definition.h"
+
 namespace innerloop::server {
 
-using LabelList = std::vector<prometheus::ClientMetric::Label>;
+// Values of a definition's labels, in its order.
+using LabelValues = std::vector<std::string>;
 
-// A family in the making. One thread only.
-class FamilyBuilder {
+// A page in the making. One thread only.
+class Families {
  public:
-  FamilyBuilder(std::string name, std::string help, prometheus::MetricType type)
-      : family_{std::move(name), std::move(help), type, {}} {}
-
-  void Add(prometheus::ClientMetric metric, LabelList labels) {
-    metric.label = std::move(labels);
-    family_.metric.push_back(std::move(metric));
+  void Add(const metrics::Definition& definition, prometheus::ClientMetric metric,
+           LabelValues values = {}) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      metric.label.push_back({definition.labels.at(i).name, std::move(values[i])});
+    }
+    prometheus::MetricFamily& family = families_[definition.name];
+    family.metric.push_back(std::move(metric));
+    if (family.name.empty()) {
+      family.name = definition.name;
+      family.help = definition.help;
+      family.type = TypeOf(definition);
+    }
   }
   // For gauges and counters.
-  void Add(double value, LabelList labels) {
+  void Add(const metrics::Definition& definition, double value, LabelValues values = {}) {
     prometheus::ClientMetric metric;
     metric.gauge.value = value;
     metric.counter.value = value;
-    Add(std::move(metric), std::move(labels));
+    Add(definition, std::move(metric), std::move(values));
   }
-  // Appends the family unless it is empty.
-  void FinishInto(std::vector<prometheus::MetricFamily>& families) && {
-    if (!family_.metric.empty()) {
-      families.push_back(std::move(family_));
+  std::vector<prometheus::MetricFamily> Take() && {
+    std::vector<prometheus::MetricFamily> all;
+    all.reserve(families_.size());
+    for (auto& [name, family] : families_) {
+      all.push_back(std::move(family));
     }
+    return all;
   }
 
  private:
-  prometheus::MetricFamily family_;
+  static prometheus::MetricType TypeOf(const metrics::Definition& definition) {
+    switch (definition.type) {
+      case metrics::Type::kGauge:
+        return prometheus::MetricType::Gauge;
+      case metrics::Type::kCounter:
+        return prometheus::MetricType::Counter;
+      case metrics::Type::kHistogram:
+        return prometheus::MetricType::Histogram;
+      case metrics::Type::kSummary:
+        return prometheus::MetricType::Summary;
+    }
+    return prometheus::MetricType::Untyped;
+  }
+
+  std::map<absl::string_view, prometheus::MetricFamily> families_;
 };
 
 }  // namespace innerloop::server

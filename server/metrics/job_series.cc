@@ -3,13 +3,16 @@
 #include <cstring>
 #include <utility>
 
+#include <google/protobuf/util/time_util.h>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "core/job/task_view.h"
+#include "core/metrics/coordinator_metrics.h"
+#include "server/jobs/job_machine.h"
 
 namespace innerloop::server {
 namespace {
-
-using prometheus::MetricType;
-using Label = prometheus::ClientMetric::Label;
 
 constexpr absl::Duration kWindow = absl::Seconds(1);
 // After more inner steps than these only the last one is shown, so that the number of series does
@@ -22,78 +25,50 @@ prometheus::Histogram PhaseHistogram() {
                                 1, 2, 5, 10, 30, 60, 120});
 }
 
-void AddIfShown(FamilyBuilder& family, const std::optional<double>& value, LabelList labels) {
+// Which field of the message's choice is set: "maml".
+std::string ChoiceOf(const google::protobuf::Message& message) {
+  const auto* field = message.GetReflection()->GetOneofFieldDescriptor(
+      message, message.GetDescriptor()->oneof_decl(0));
+  return field == nullptr ? "" : field->name();
+}
+
+absl::Time TimeOf(const v1::CheckpointInfo& checkpoint) {
+  return absl::FromUnixNanos(
+      google::protobuf::util::TimeUtil::TimestampToNanoseconds(checkpoint.written()));
+}
+
+void AddEvaluation(const v1::Evaluation& evaluation, const char* schedule,
+                   const std::string& job_id, Families& families) {
+  const LabelValues common = {job_id, schedule,
+                              std::string(SplitName(evaluation.protocol().split()))};
+  families.Add(metrics::kEvaluationIteration, static_cast<double>(evaluation.iteration()), common);
+  for (int i = 0; i < evaluation.steps_size(); ++i) {
+    const v1::StepMeasure& measure = evaluation.steps(i);
+    if (measure.step() > kShownSteps && i + 1 < evaluation.steps_size()) {
+      continue;
+    }
+    LabelValues values = common;
+    values.push_back(absl::StrCat(measure.step()));
+    values.push_back(i + 1 == evaluation.steps_size() ? "after" : i == 0 ? "before" : "during");
+    families.Add(metrics::kEvaluationLoss, measure.loss(), values);
+    if (measure.has_accuracy()) {
+      families.Add(metrics::kEvaluationAccuracy, measure.accuracy(), values);
+    }
+  }
+}
+
+void AddIfShown(const metrics::Definition& definition, const std::optional<double>& value,
+                LabelValues values, Families& families) {
   if (value.has_value()) {
-    family.Add(*value, std::move(labels));
+    families.Add(definition, *value, std::move(values));
   }
 }
 
 }  // namespace
 
-JobFamilies::JobFamilies()
-    : meta_loss("innerloop_meta_loss",
-                "Mean query loss after adaptation, over the last second's iterations.",
-                MetricType::Gauge),
-      meta_accuracy(
-          "innerloop_meta_accuracy",
-          "Mean query accuracy after adaptation (0..1), over the last second's iterations.",
-          MetricType::Gauge),
-      support_loss("innerloop_support_loss",
-                   "Mean support loss before and after adaptation, of training tasks.",
-                   MetricType::Gauge),
-      query_loss("innerloop_query_loss",
-                 "Mean query loss before and after adaptation, of training tasks.",
-                 MetricType::Gauge),
-      update_norm("innerloop_update_norm",
-                  "Euclidean norm of the mean update before clipping, over the last second.",
-                  MetricType::Gauge),
-      learning_rate("innerloop_learning_rate", "The outer optimiser's learning rate.",
-                    MetricType::Gauge),
-      evaluation_loss("innerloop_evaluation_loss",
-                      "Mean loss after `step` inner steps in the latest scheduled evaluation.",
-                      MetricType::Gauge),
-      evaluation_accuracy(
-          "innerloop_evaluation_accuracy",
-          "Mean accuracy (0..1) after `step` inner steps in the latest scheduled evaluation.",
-          MetricType::Gauge),
-      evaluation_iteration("innerloop_evaluation_iteration",
-                           "Version of the parameters in the latest scheduled evaluation.",
-                           MetricType::Gauge),
-      iterations("innerloop_iterations_total", "Outer steps done.", MetricType::Counter),
-      skipped("innerloop_skipped_iterations_total",
-              "Iterations without an outer step, because their update was not finite.",
-              MetricType::Counter),
-      tasks("innerloop_tasks_total", "Training tasks by what became of their result.",
-            MetricType::Counter),
-      phases("innerloop_iteration_phase_seconds", "Time of an iteration's phases.",
-             MetricType::Histogram),
-      shards_in_flight("innerloop_shards_in_flight", "Shards that workers have now.",
-                       MetricType::Gauge),
-      shards_reissued("innerloop_shards_reissued_total",
-                      "Shards given out again after a worker or a shard failed.",
-                      MetricType::Counter),
-      checkpoint_seconds("innerloop_checkpoint_seconds",
-                         "Time that the last checkpoint took to write.", MetricType::Gauge),
-      checkpoint_timestamp("innerloop_checkpoint_timestamp_seconds",
-                           "When the last good checkpoint was written, in Unix time.",
-                           MetricType::Gauge),
-      checkpoint_age("innerloop_checkpoint_age_seconds",
-                     "Time since the last good checkpoint was written.", MetricType::Gauge),
-      checkpoint_failures("innerloop_checkpoint_failures_total",
-                          "Checkpoints that could not be written.", MetricType::Counter) {}
-
-void JobFamilies::FinishInto(std::vector<prometheus::MetricFamily>& families) && {
-  for (FamilyBuilder* family :
-       {&meta_loss, &meta_accuracy, &support_loss, &query_loss, &update_norm, &learning_rate,
-        &evaluation_loss, &evaluation_accuracy, &evaluation_iteration, &iterations, &skipped,
-        &tasks, &phases, &shards_in_flight, &shards_reissued, &checkpoint_seconds,
-        &checkpoint_timestamp, &checkpoint_age, &checkpoint_failures}) {
-    std::move(*family).FinishInto(families);
-  }
-}
-
 JobSeries::JobSeries(const Clock& clock)
     : clock_(clock),
+      begun_(clock.Now()),
       phases_{PhaseHistogram(), PhaseHistogram(), PhaseHistogram(), PhaseHistogram()},
       window_start_(clock.Monotonic()) {}
 
@@ -112,6 +87,19 @@ void JobSeries::CloseWindow(absl::Duration now) {
   }
   window_start_ = now;
   window_closed_ = true;
+}
+
+void JobSeries::OnSpec(const v1::JobSpec& spec) {
+  const absl::MutexLock lock(&mutex_);
+  description_ = {spec.name(), ChoiceOf(spec.algorithm()), ChoiceOf(spec.model()),
+                  ChoiceOf(spec.tasks())};
+  checkpoint_interval_ = spec.checkpoint().every_seconds();
+  query_loss_alone_ = spec.objective().terms().empty();
+}
+
+void JobSeries::OnProgress(const Progress& progress) {
+  const absl::MutexLock lock(&mutex_);
+  progress_ = progress;
 }
 
 void JobSeries::OnIteration(const v1::IterationRecord& record) {
@@ -171,78 +159,86 @@ void JobSeries::OnTasks(const char* outcome, uint64_t tasks) {
   }
 }
 
-void JobSeries::OnCheckpoint(absl::Duration took, bool ok) {
+void JobSeries::OnCheckpoint(const v1::CheckpointInfo& written,
+                             std::optional<absl::Duration> took) {
   const absl::MutexLock lock(&mutex_);
-  if (ok) {
-    checkpoint_written_ = clock_.Now();
-    checkpoint_took_ = took;
-  } else {
-    ++checkpoint_failures_;
-  }
+  checkpoint_ = written;
+  checkpoint_took_ = took;
 }
 
-void JobSeries::AddEvaluation(const v1::Evaluation& evaluation, const char* schedule,
-                              const Label& job, JobFamilies& families) {
-  const std::string split = evaluation.protocol().split() == v1::SPLIT_TRAIN        ? "train"
-                            : evaluation.protocol().split() == v1::SPLIT_VALIDATION ? "validation"
-                                                                                    : "test";
-  const LabelList common = {job, {"schedule", schedule}, {"split", split}};
-  families.evaluation_iteration.Add(static_cast<double>(evaluation.iteration()), common);
-  for (int i = 0; i < evaluation.steps_size(); ++i) {
-    const v1::StepMeasure& measure = evaluation.steps(i);
-    if (measure.step() > kShownSteps && i + 1 < evaluation.steps_size()) {
-      continue;
-    }
-    LabelList labels = common;
-    labels.push_back({"step", absl::StrCat(measure.step())});
-    families.evaluation_loss.Add(measure.loss(), labels);
-    if (measure.has_accuracy()) {
-      families.evaluation_accuracy.Add(measure.accuracy(), labels);
-    }
-  }
+void JobSeries::OnCheckpointFailed() {
+  const absl::MutexLock lock(&mutex_);
+  ++checkpoint_failures_;
 }
 
-void JobSeries::AddTo(const std::string& job_id, JobFamilies& families) {
-  const Label job{"job", job_id};
-  families.iterations.Add(iterations_.Collect(), {job});
-  families.skipped.Add(skipped_.Collect(), {job});
-  families.tasks.Add(counted_.Collect(), {job, {"outcome", "counted"}});
-  families.tasks.Add(failed_.Collect(), {job, {"outcome", "failed"}});
-  families.tasks.Add(stale_.Collect(), {job, {"outcome", "stale"}});
+void JobSeries::AddTo(const std::string& job_id, Families& families) {
+  families.Add(metrics::kIterations, iterations_.Collect(), {job_id});
+  families.Add(metrics::kSkipped, skipped_.Collect(), {job_id});
+  families.Add(metrics::kTasks, counted_.Collect(), {job_id, "counted"});
+  families.Add(metrics::kTasks, failed_.Collect(), {job_id, "failed"});
+  families.Add(metrics::kTasks, stale_.Collect(), {job_id, "stale"});
   for (size_t phase = 0; phase < phases_.size(); ++phase) {
-    families.phases.Add(phases_[phase].Collect(), {job, {"phase", kPhaseNames[phase]}});
+    families.Add(metrics::kPhases, phases_[phase].Collect(), {job_id, kPhaseNames[phase]});
   }
-  families.shards_in_flight.Add(shards_in_flight_.Collect(), {job});
-  families.shards_reissued.Add(reissued_.Collect(), {job});
+  families.Add(metrics::kShardsInFlight, shards_in_flight_.Collect(), {job_id});
+  families.Add(metrics::kShardsReissued, reissued_.Collect(), {job_id});
 
-  const absl::Duration now = clock_.Monotonic();
   const absl::MutexLock lock(&mutex_);
+  if (!description_.empty()) {
+    LabelValues values = {job_id};
+    values.insert(values.end(), description_.begin(), description_.end());
+    families.Add(metrics::kJobInfo, 1, std::move(values));
+  }
+  if (progress_.state != v1::JOB_STATE_UNSPECIFIED) {
+    families.Add(metrics::kJobStateNow, 1,
+                 {job_id, absl::AsciiStrToLower(JobMachine::Name(progress_.state))});
+    families.Add(metrics::kJobWaiting, progress_.waiting ? 1 : 0, {job_id});
+    families.Add(metrics::kJobIteration, static_cast<double>(progress_.iteration), {job_id});
+    families.Add(metrics::kJobTarget, static_cast<double>(progress_.iterations), {job_id});
+  }
+  AddMeasures(job_id, families);
+  AddCheckpoint(job_id, families);
+}
+
+void JobSeries::AddMeasures(const std::string& job_id, Families& families) {
+  const absl::Duration now = clock_.Monotonic();
   // Iterations that take long, or that ended, close no window themselves.
   if (!window_closed_ || now - window_start_ >= kWindow) {
     CloseWindow(now);
     window_closed_ = meta_loss_.shown.has_value();
   }
-  AddIfShown(families.meta_loss, meta_loss_.shown, {job});
-  AddIfShown(families.meta_accuracy, meta_accuracy_.shown, {job});
-  AddIfShown(families.support_loss, support_loss_before_.shown, {job, {"adaptation", "before"}});
-  AddIfShown(families.support_loss, support_loss_after_.shown, {job, {"adaptation", "after"}});
-  AddIfShown(families.query_loss, query_loss_before_.shown, {job, {"adaptation", "before"}});
-  AddIfShown(families.query_loss, meta_loss_.shown, {job, {"adaptation", "after"}});
-  AddIfShown(families.update_norm, update_norm_.shown, {job});
-  AddIfShown(families.learning_rate, learning_rate_.shown, {job});
+  AddIfShown(metrics::kMetaLoss, meta_loss_.shown, {job_id}, families);
+  AddIfShown(metrics::kMetaAccuracy, meta_accuracy_.shown, {job_id}, families);
+  AddIfShown(metrics::kSupportLoss, support_loss_before_.shown, {job_id, "before"}, families);
+  AddIfShown(metrics::kSupportLoss, support_loss_after_.shown, {job_id, "after"}, families);
+  AddIfShown(metrics::kQueryLoss, query_loss_before_.shown, {job_id, "before"}, families);
+  if (query_loss_alone_) {
+    AddIfShown(metrics::kQueryLoss, meta_loss_.shown, {job_id, "after"}, families);
+  }
+  AddIfShown(metrics::kUpdateNorm, update_norm_.shown, {job_id}, families);
+  AddIfShown(metrics::kLearningRate, learning_rate_.shown, {job_id}, families);
   if (periodic_.has_value()) {
-    AddEvaluation(*periodic_, "periodic", job, families);
+    AddEvaluation(*periodic_, "periodic", job_id, families);
   }
   if (final_.has_value()) {
-    AddEvaluation(*final_, "final", job, families);
+    AddEvaluation(*final_, "final", job_id, families);
   }
-  if (checkpoint_written_.has_value()) {
-    families.checkpoint_seconds.Add(absl::ToDoubleSeconds(checkpoint_took_), {job});
-    families.checkpoint_timestamp.Add(
-        absl::ToDoubleSeconds(*checkpoint_written_ - absl::UnixEpoch()), {job});
-    families.checkpoint_age.Add(absl::ToDoubleSeconds(clock_.Now() - *checkpoint_written_), {job});
+}
+
+void JobSeries::AddCheckpoint(const std::string& job_id, Families& families) {
+  absl::Time since = begun_;
+  if (checkpoint_.has_value()) {
+    since = TimeOf(*checkpoint_);
+    families.Add(metrics::kCheckpointBytes, static_cast<double>(checkpoint_->bytes()), {job_id});
+    families.Add(metrics::kCheckpointTimestamp, absl::ToDoubleSeconds(since - absl::UnixEpoch()),
+                 {job_id});
   }
-  families.checkpoint_failures.Add(checkpoint_failures_, {job});
+  if (checkpoint_took_.has_value()) {
+    families.Add(metrics::kCheckpointSeconds, absl::ToDoubleSeconds(*checkpoint_took_), {job_id});
+  }
+  families.Add(metrics::kCheckpointAge, absl::ToDoubleSeconds(clock_.Now() - since), {job_id});
+  families.Add(metrics::kCheckpointInterval, checkpoint_interval_, {job_id});
+  families.Add(metrics::kCheckpointFailures, checkpoint_failures_, {job_id});
 }
 
 }  // namespace innerloop::server

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,18 +17,6 @@
 
 namespace innerloop::server {
 
-// The families that have a `job` label, while a page is put together. One thread only.
-class JobFamilies {
- public:
-  JobFamilies();
-  void FinishInto(std::vector<prometheus::MetricFamily>& families) &&;
-
-  FamilyBuilder meta_loss, meta_accuracy, support_loss, query_loss, update_norm, learning_rate;
-  FamilyBuilder evaluation_loss, evaluation_accuracy, evaluation_iteration;
-  FamilyBuilder iterations, skipped, tasks, phases, shards_in_flight, shards_reissued;
-  FamilyBuilder checkpoint_seconds, checkpoint_timestamp, checkpoint_age, checkpoint_failures;
-};
-
 // One job's numbers. The coordinator reports to it from any thread, at the rate of iterations; the
 // page reads it. It outlives its removal from the page for as long as the coordinator holds it.
 // Thread-safe.
@@ -37,15 +24,18 @@ class JobSeries final : public JobMetrics {
  public:
   explicit JobSeries(const Clock& clock);
 
+  void OnSpec(const v1::JobSpec& spec) override;
+  void OnProgress(const Progress& progress) override;
   void OnIteration(const v1::IterationRecord& record) override;
   void OnPhase(Phase phase, absl::Duration time) override;
   void OnEvaluation(const v1::Evaluation& evaluation) override;
   void OnShardsInFlight(int change) override;
   void OnShardReissued() override;
   void OnTasks(const char* outcome, uint64_t tasks) override;
-  void OnCheckpoint(absl::Duration took, bool ok) override;
+  void OnCheckpoint(const v1::CheckpointInfo& written, std::optional<absl::Duration> took) override;
+  void OnCheckpointFailed() override;
 
-  void AddTo(const std::string& job_id, JobFamilies& families);
+  void AddTo(const std::string& job_id, Families& families);
 
  private:
   // The mean of what came in since the window began, and that of the window before, which is shown.
@@ -60,10 +50,13 @@ class JobSeries final : public JobMetrics {
     void Close();
   };
   void CloseWindow(absl::Duration now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  static void AddEvaluation(const v1::Evaluation& evaluation, const char* schedule,
-                            const prometheus::ClientMetric::Label& job, JobFamilies& families);
+  void AddMeasures(const std::string& job_id, Families& families)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AddCheckpoint(const std::string& job_id, Families& families)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Clock& clock_;
+  const absl::Time begun_;
 
   prometheus::Counter iterations_, skipped_, reissued_;
   prometheus::Counter counted_, failed_, stale_;
@@ -71,6 +64,12 @@ class JobSeries final : public JobMetrics {
   std::array<prometheus::Histogram, 4> phases_;
 
   absl::Mutex mutex_;
+  // Of what the job is: innerloop_job_info's labels behind the first.
+  LabelValues description_ ABSL_GUARDED_BY(mutex_);
+  double checkpoint_interval_ ABSL_GUARDED_BY(mutex_) = 0;
+  // What is minimised is the query loss.
+  bool query_loss_alone_ ABSL_GUARDED_BY(mutex_) = true;
+  Progress progress_ ABSL_GUARDED_BY(mutex_);
   absl::Duration window_start_ ABSL_GUARDED_BY(mutex_);
   bool window_closed_ ABSL_GUARDED_BY(mutex_) = false;
   Mean meta_loss_ ABSL_GUARDED_BY(mutex_);
@@ -82,8 +81,8 @@ class JobSeries final : public JobMetrics {
   Mean learning_rate_ ABSL_GUARDED_BY(mutex_);
   std::optional<v1::Evaluation> periodic_ ABSL_GUARDED_BY(mutex_);
   std::optional<v1::Evaluation> final_ ABSL_GUARDED_BY(mutex_);
-  std::optional<absl::Time> checkpoint_written_ ABSL_GUARDED_BY(mutex_);
-  absl::Duration checkpoint_took_ ABSL_GUARDED_BY(mutex_);
+  std::optional<v1::CheckpointInfo> checkpoint_ ABSL_GUARDED_BY(mutex_);
+  std::optional<absl::Duration> checkpoint_took_ ABSL_GUARDED_BY(mutex_);
   double checkpoint_failures_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

@@ -2,7 +2,10 @@
 
 #include <CivetServer.h>
 
+#include <array>
+#include <filesystem>
 #include <map>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -13,22 +16,30 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
+#include "core/metrics/coordinator_metrics.h"
+#include "core/metrics/shared_metrics.h"
 #include "core/support/version.h"
+#include "server/jobs/job_machine.h"
+#include "server/metrics/exposition.h"
 #include "server/metrics/job_series.h"
 
 namespace innerloop::server {
 namespace {
 
-using prometheus::MetricType;
+constexpr std::array<v1::JobState, 7> kStates = {
+    v1::JOB_STATE_QUEUED,    v1::JOB_STATE_RUNNING, v1::JOB_STATE_PAUSED,   v1::JOB_STATE_FINISHING,
+    v1::JOB_STATE_SUCCEEDED, v1::JOB_STATE_FAILED,  v1::JOB_STATE_CANCELLED};
+constexpr std::array<const char*, 3> kReasons = {"left", "lost", "silent"};
 
 // What the page holds. Read by the HTTP server's threads, written by the coordinator's.
 // Thread-safe.
 class Page final : public prometheus::Collectable {
  public:
-  explicit Page(const Clock& clock)
-      : clock_(clock), started_(absl::ToDoubleSeconds(clock.Now() - absl::UnixEpoch())) {}
+  Page(std::string state_dir, const Clock& clock)
+      : state_dir_(std::move(state_dir)),
+        clock_(clock),
+        started_(absl::ToDoubleSeconds(clock.Now() - absl::UnixEpoch())) {}
 
   std::shared_ptr<JobMetrics> ForJob(const std::string& job_id) {
     const absl::MutexLock lock(&mutex_);
@@ -51,72 +62,73 @@ class Page final : public prometheus::Collectable {
   }
 
   void SetJobs(v1::JobState state, int count) {
-    const std::string name =
-        absl::AsciiStrToLower(absl::StripPrefix(v1::JobState_Name(state), "JOB_STATE_"));
     const absl::MutexLock lock(&mutex_);
-    job_states_[name] = count;
+    job_states_[state] = count;
   }
 
+  void AddConnected() { connected_.Increment(); }
+  void AddGone(Gone reason) { gone_[static_cast<size_t>(reason)].Increment(); }
   void AddBytes(uint64_t sent, uint64_t received) {
     sent_.Increment(static_cast<double>(sent));
     received_.Increment(static_cast<double>(received));
   }
 
   std::vector<prometheus::MetricFamily> Collect() const override {
-    std::vector<prometheus::MetricFamily> families;
-    const auto by_state = [&](const char* name, const char* help,
-                              const std::map<std::string, double>& values) {
-      FamilyBuilder family(name, help, MetricType::Gauge);
-      for (const auto& [state, value] : values) {
-        family.Add(value, {{"state", state}});
-      }
-      std::move(family).FinishInto(families);
-    };
-    const auto single = [&](const char* name, const char* help, MetricType type, double value,
-                            LabelList labels) {
-      FamilyBuilder family(name, help, type);
-      family.Add(value, std::move(labels));
-      std::move(family).FinishInto(families);
-    };
+    Families families;
     std::map<std::string, std::shared_ptr<JobSeries>> jobs;
     {
       const absl::MutexLock lock(&mutex_);
       jobs = jobs_;
-      by_state("innerloop_jobs", "Jobs by state.", job_states_);
-      by_state("innerloop_workers", "Workers by state; lost ones of the last minutes.", workers_);
-      by_state("innerloop_slots", "Slots of connected workers.", slots_);
+      for (const v1::JobState state : kStates) {
+        const auto count = job_states_.find(state);
+        families.Add(metrics::kJobs, count == job_states_.end() ? 0 : count->second,
+                     {absl::AsciiStrToLower(JobMachine::Name(state))});
+      }
+      for (const auto& [state, count] : workers_) {
+        families.Add(metrics::kWorkers, count, {state});
+      }
+      for (const auto& [state, count] : slots_) {
+        families.Add(metrics::kSlots, count, {state});
+      }
     }
-    JobFamilies job_families;
     for (const auto& [id, series] : jobs) {
-      series->AddTo(id, job_families);
+      series->AddTo(id, families);
     }
-    std::move(job_families).FinishInto(families);
-    single("innerloop_bytes_sent_total", "Bytes sent to workers.", MetricType::Counter,
-           sent_.Value(), {});
-    single("innerloop_bytes_received_total", "Bytes received from workers.", MetricType::Counter,
-           received_.Value(), {});
-    single("innerloop_build_info", "Versions of the coordinator.", MetricType::Gauge, 1,
-           {{"version", kVersion}, {"grpc_version", grpc::Version()}});
-    single("process_start_time_seconds", "When the coordinator started, in Unix time.",
-           MetricType::Gauge, started_, {});
-    return families;
+    families.Add(metrics::kWorkersConnected, connected_.Value());
+    for (size_t i = 0; i < gone_.size(); ++i) {
+      families.Add(metrics::kWorkersGone, gone_[i].Value(), {kReasons[i]});
+    }
+    families.Add(metrics::kBytesSent, sent_.Value());
+    families.Add(metrics::kBytesReceived, received_.Value());
+    std::error_code error;
+    const std::filesystem::space_info disk = std::filesystem::space(state_dir_, error);
+    if (!error) {
+      families.Add(metrics::kDiskFree, static_cast<double>(disk.available));
+      families.Add(metrics::kDiskSize, static_cast<double>(disk.capacity));
+    }
+    families.Add(metrics::kBuildInfo, 1, {kVersion, grpc::Version()});
+    families.Add(metrics::kStartTime, started_);
+    return std::move(families).Take();
   }
 
  private:
+  const std::string state_dir_;
   const Clock& clock_;
   const double started_;
-  prometheus::Counter sent_, received_;
+  prometheus::Counter sent_, received_, connected_;
+  std::array<prometheus::Counter, kReasons.size()> gone_;
 
   mutable absl::Mutex mutex_;
   std::map<std::string, std::shared_ptr<JobSeries>> jobs_ ABSL_GUARDED_BY(mutex_);
-  std::map<std::string, double> job_states_ ABSL_GUARDED_BY(mutex_);
+  std::map<v1::JobState, double> job_states_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, double> workers_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, double> slots_ ABSL_GUARDED_BY(mutex_);
 };
 
 class ServedMetrics final : public Metrics {
  public:
-  explicit ServedMetrics(const Clock& clock) : page_(std::make_shared<Page>(clock)) {}
+  ServedMetrics(const std::string& state_dir, const Clock& clock)
+      : page_(std::make_shared<Page>(state_dir, clock)) {}
 
   absl::Status Serve(const std::string& listen) {
     const size_t colon = listen.rfind(':');
@@ -149,6 +161,8 @@ class ServedMetrics final : public Metrics {
     page_->SetWorkers({{"connected", connected}, {"draining", draining}, {"lost", lost}},
                       {{"busy", busy_slots}, {"free", slots - busy_slots}});
   }
+  void OnWorkerConnected() override { page_->AddConnected(); }
+  void OnWorkerGone(Gone reason) override { page_->AddGone(reason); }
   void OnBytes(uint64_t sent, uint64_t received) override { page_->AddBytes(sent, received); }
   void OnJobs(v1::JobState state, int count) override { page_->SetJobs(state, count); }
 
@@ -161,8 +175,9 @@ class ServedMetrics final : public Metrics {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Metrics>> Metrics::Create(const std::string& listen,
+                                                         const std::string& state_dir,
                                                          const Clock& clock) {
-  auto metrics = std::make_unique<ServedMetrics>(clock);
+  auto metrics = std::make_unique<ServedMetrics>(state_dir, clock);
   if (!listen.empty()) {
     if (absl::Status served = metrics->Serve(listen); !served.ok()) {
       return served;

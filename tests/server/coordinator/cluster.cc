@@ -274,7 +274,7 @@ void Cluster::Open() {
   state = *StateStore::Open(folder.path());
   checkpoints = std::make_unique<CheckpointStore>(folder.path(), files);
   data_sets = std::make_unique<DataSetStore>(folder.path(), uint64_t{1} << 30, *state);
-  metrics = *Metrics::Create("");
+  metrics = *Metrics::Create("", /*state_dir=*/"");
   recorder = std::make_unique<Recorder>(*state, *checkpoints, Clock::Real());
   coordinator_ = *Coordinator::Create(
       options_, {*state, *checkpoints, *data_sets, *recorder, *metrics, clock});

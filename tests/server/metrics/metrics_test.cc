@@ -5,7 +5,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <optional>
+
 #include <gmock/gmock.h>
+#include <google/protobuf/util/time_util.h>
 #include <gtest/gtest.h>
 
 #include "absl/strings/numbers.h"
@@ -42,7 +45,7 @@ std::string Get(const std::string& address) {
 
 class MetricsTest : public ::testing::Test {
  protected:
-  MetricsTest() : metrics_(*Metrics::Create("127.0.0.1:0", clock_)) {}
+  MetricsTest() : metrics_(*Metrics::Create("127.0.0.1:0", /*state_dir=*/"/", clock_)) {}
 
   std::string Page() { return Get(metrics_->address()); }
   static v1::IterationRecord Record(double meta_loss) {
@@ -122,17 +125,80 @@ TEST_F(MetricsTest, CountsWhatHappensToAJobsShards) {
   }
 }
 
-TEST_F(MetricsTest, CheckpointsTellTheirTimeAgeAndFailures) {
+TEST_F(MetricsTest, TheQueryLossAfterAdaptationIsShownWhereItIsWhatIsMinimised) {
   const auto job = metrics_->ForJob("a");
-  EXPECT_THAT(Page(), Not(HasSubstr("innerloop_checkpoint_age_seconds")));
-  job->OnCheckpoint(absl::Milliseconds(250), /*ok=*/true);
-  clock_.Advance(absl::Seconds(40));
-  job->OnCheckpoint(absl::Milliseconds(999), /*ok=*/false);
+  v1::JobSpec spec;
+  spec.mutable_objective()->add_terms()->mutable_query_loss();
+  job->OnSpec(spec);
+  v1::IterationRecord record = Record(0.25);
+  record.set_query_loss_before(2);
+  job->OnIteration(record);
   const std::string page = Page();
+  EXPECT_THAT(page, HasSubstr("innerloop_meta_loss{job=\"a\"} 0.25"));
+  EXPECT_THAT(page, HasSubstr("innerloop_query_loss{job=\"a\",adaptation=\"before\"} 2"));
+  EXPECT_THAT(page, Not(HasSubstr("adaptation=\"after\"")));
+}
+
+TEST_F(MetricsTest, TellsWhatAJobIsAndHowFarItIs) {
+  const auto job = metrics_->ForJob("a");
+  v1::JobSpec spec;
+  spec.set_name("my \"first\"");
+  spec.mutable_algorithm()->mutable_maml();
+  spec.mutable_model()->mutable_mlp();
+  spec.mutable_tasks()->mutable_sinusoid();
+  job->OnSpec(spec);
+  job->OnProgress({.state = v1::JOB_STATE_RUNNING, .iteration = 7, .iterations = 100});
+  std::string page = Page();
+  for (const char* line :
+       {"innerloop_job_info{job=\"a\",name=\"my \\\"first\\\"\",algorithm=\"maml\",model=\"mlp\","
+        "tasks=\"sinusoid\"} 1",
+        "innerloop_job_state{job=\"a\",state=\"running\"} 1",
+        "innerloop_job_iteration{job=\"a\"} 7", "innerloop_job_target_iterations{job=\"a\"} 100",
+        "innerloop_job_waiting{job=\"a\"} 0"}) {
+    EXPECT_THAT(page, HasSubstr(line));
+  }
+  spec.set_name("second");
+  job->OnSpec(spec);
+  job->OnProgress({.state = v1::JOB_STATE_QUEUED, .waiting = true});
+  page = Page();
+  EXPECT_THAT(page, HasSubstr("name=\"second\""));
+  EXPECT_THAT(page, Not(HasSubstr("name=\"my")));
+  EXPECT_THAT(page, HasSubstr("innerloop_job_state{job=\"a\",state=\"queued\"} 1"));
+  EXPECT_THAT(page, Not(HasSubstr("innerloop_job_state{job=\"a\",state=\"running\"}")));
+  EXPECT_THAT(page, HasSubstr("innerloop_job_waiting{job=\"a\"} 1"));
+}
+
+TEST_F(MetricsTest, CheckpointsTellTheirTimeSizeAgeAndFailures) {
+  const auto job = metrics_->ForJob("a");
+  v1::JobSpec spec;
+  spec.mutable_checkpoint()->set_every_seconds(30);
+  job->OnSpec(spec);
+  clock_.Advance(absl::Seconds(5));
+  std::string page = Page();
+  EXPECT_THAT(page, HasSubstr("innerloop_checkpoint_age_seconds{job=\"a\"} 5"));
+  EXPECT_THAT(page, HasSubstr("innerloop_checkpoint_interval_seconds{job=\"a\"} 30"));
+  EXPECT_THAT(page, Not(HasSubstr("innerloop_checkpoint_timestamp_seconds")));
+  v1::CheckpointInfo written;
+  written.set_bytes(4096);
+  *written.mutable_written() =
+      google::protobuf::util::TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(clock_.Now()));
+  job->OnCheckpoint(written, absl::Milliseconds(250));
+  clock_.Advance(absl::Seconds(40));
+  job->OnCheckpointFailed();
+  page = Page();
   EXPECT_THAT(page, HasSubstr("innerloop_checkpoint_seconds{job=\"a\"} 0.25"));
-  EXPECT_THAT(page, HasSubstr("innerloop_checkpoint_timestamp_seconds{job=\"a\"} 1800003600"));
+  EXPECT_THAT(page, HasSubstr("innerloop_checkpoint_bytes{job=\"a\"} 4096"));
+  EXPECT_THAT(page, HasSubstr("innerloop_checkpoint_timestamp_seconds{job=\"a\"} 1800003605"));
   EXPECT_THAT(page, HasSubstr("innerloop_checkpoint_age_seconds{job=\"a\"} 40"));
   EXPECT_THAT(page, HasSubstr("innerloop_checkpoint_failures_total{job=\"a\"} 1"));
+}
+
+TEST_F(MetricsTest, ACheckpointFoundAtAStartHasNoTimeOfWriting) {
+  const auto job = metrics_->ForJob("a");
+  job->OnCheckpoint(v1::CheckpointInfo(), std::nullopt);
+  const std::string page = Page();
+  EXPECT_THAT(page, HasSubstr("innerloop_checkpoint_timestamp_seconds{job=\"a\"} 0"));
+  EXPECT_THAT(page, Not(HasSubstr("innerloop_checkpoint_seconds")));
 }
 
 TEST_F(MetricsTest, EvaluationsAreShownAfterAFewStepsAndTheLast) {
@@ -151,12 +217,12 @@ TEST_F(MetricsTest, EvaluationsAreShownAfterAFewStepsAndTheLast) {
   const std::string page = Page();
   const std::string labels = "{job=\"a\",schedule=\"periodic\",split=\"validation\"";
   EXPECT_THAT(page, HasSubstr(absl::StrCat("innerloop_evaluation_iteration", labels, "} 500")));
-  EXPECT_THAT(page,
-              HasSubstr(absl::StrCat("innerloop_evaluation_loss", labels, ",step=\"10\"} 10")));
-  EXPECT_THAT(page,
-              HasSubstr(absl::StrCat("innerloop_evaluation_loss", labels, ",step=\"50\"} 50")));
-  EXPECT_THAT(page,
-              HasSubstr(absl::StrCat("innerloop_evaluation_accuracy", labels, ",step=\"1\"} 0.5")));
+  EXPECT_THAT(page, HasSubstr(absl::StrCat("innerloop_evaluation_loss", labels,
+                                           ",step=\"10\",adaptation=\"during\"} 10")));
+  EXPECT_THAT(page, HasSubstr(absl::StrCat("innerloop_evaluation_loss", labels,
+                                           ",step=\"50\",adaptation=\"after\"} 50")));
+  EXPECT_THAT(page, HasSubstr(absl::StrCat("innerloop_evaluation_accuracy", labels,
+                                           ",step=\"0\",adaptation=\"before\"} 0.5")));
   EXPECT_THAT(page, Not(HasSubstr("step=\"11\"")));
 }
 
@@ -175,11 +241,16 @@ TEST_F(MetricsTest, ShowsWorkersJobsBytesAndBuild) {
   metrics_->OnJobs(v1::JOB_STATE_RUNNING, 4);
   metrics_->OnBytes(/*sent=*/1000, /*received=*/10);
   metrics_->OnBytes(/*sent=*/500, /*received=*/0);
+  metrics_->OnWorkerConnected();
+  metrics_->OnWorkerGone(Gone::kLost);
   const std::string page = Page();
   for (const char* line :
        {"innerloop_workers{state=\"connected\"} 2", "innerloop_workers{state=\"draining\"} 1",
         "innerloop_slots{state=\"busy\"} 3", "innerloop_slots{state=\"free\"} 2",
-        "innerloop_jobs{state=\"running\"} 4", "innerloop_bytes_sent_total 1500",
+        "innerloop_jobs{state=\"running\"} 4", "innerloop_jobs{state=\"failed\"} 0",
+        "innerloop_workers_connected_total 1", "innerloop_workers_gone_total{reason=\"lost\"} 1",
+        "innerloop_workers_gone_total{reason=\"silent\"} 0", "innerloop_state_disk_free_bytes ",
+        "innerloop_state_disk_size_bytes ", "innerloop_bytes_sent_total 1500",
         "innerloop_bytes_received_total 10", "innerloop_build_info{version=\"",
         "process_start_time_seconds 1800003600"}) {
     EXPECT_THAT(page, HasSubstr(line));
@@ -187,13 +258,13 @@ TEST_F(MetricsTest, ShowsWorkersJobsBytesAndBuild) {
 }
 
 TEST_F(MetricsTest, ATakenPortIsNamed) {
-  const absl::Status status = Metrics::Create(metrics_->address(), clock_).status();
+  const absl::Status status = Metrics::Create(metrics_->address(), "/", clock_).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()), HasSubstr(metrics_->address()));
 }
 
 TEST_F(MetricsTest, WithoutAnAddressNothingIsServed) {
-  const auto metrics = Metrics::Create("", clock_);
+  const auto metrics = Metrics::Create("", "/", clock_);
   ASSERT_TRUE(metrics.ok());
   EXPECT_EQ((*metrics)->address(), "");
 }
