@@ -11,10 +11,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
 #include "tests/core/support/temporary_folder.h"
 #include "tests/deploy/monitored_cluster.h"
 
@@ -24,13 +22,8 @@ namespace {
 using nlohmann::json;
 
 constexpr char kPrometheus[] = "/usr/bin/prometheus";
-const std::string kDeploy = INNERLOOP_DEPLOY_DIR;
-
-// What Grafana would fill in.
-std::string WithVariables(const std::string& expression) {
-  return absl::StrReplaceAll(expression,
-                             {{"$__rate_interval", "10s"}, {"$job", ".*"}, {"$name", ".*"}});
-}
+const std::string kDeploy = INNERLOOP_SOURCE_DIR "/deploy";
+const std::string kQueries = INNERLOOP_SOURCE_DIR "/tests/cluster/queries.sh";
 
 class PanelQueries : public MonitoredCluster {
  protected:
@@ -78,96 +71,39 @@ class PanelQueries : public MonitoredCluster {
     EXPECT_EQ(answer.value("status", ""), "success") << expression << ": " << answer.dump();
     return answer.is_object() && answer.contains("data") ? answer["data"]["result"] : json::array();
   }
-  // Waits for at least one series.
-  json AwaitSeries(const std::string& expression) const {
-    json result;
-    Await([&] {
-      result = Query(expression);
-      return !result.empty() || HasFailure();
-    });
-    return result;
-  }
-
-  // That each part of an expression has data, whatever the whole has.
-  void CheckParts(const std::string& expression) const {
-    static const std::regex kSelector(R"re(\b(?:innerloop_\w+|up)(?:\{[^}]*\})?)re");
-    for (std::sregex_iterator it(expression.begin(), expression.end(), kSelector);
-         it != std::sregex_iterator(); ++it) {
-      EXPECT_FALSE(AwaitSeries(it->str()).empty()) << it->str() << " of " << expression;
-    }
+  bool AwaitData(const std::string& expression) const {
+    return Await([&] { return HasFailure() || !Query(expression).empty(); });
   }
 
   std::string address_;
   std::unique_ptr<Process> prometheus_;
 };
 
-TEST_F(PanelQueries, EveryPanelAndAlertHasData) {
-  const json connected = AwaitSeries("sum(innerloop_workers{state=\"connected\"}) == 2");
-  ASSERT_EQ(connected.size(), 1) << "two workers";
-  EXPECT_EQ(AwaitSeries("count(up == 1) == 3").size(), 1) << "three targets";
+TEST_F(PanelQueries, PanelsAlertsAndVariablesHaveDataAndNothingIsWrong) {
+  ASSERT_TRUE(AwaitData("count(up == 1) == 3")) << "a coordinator and two workers";
+  ASSERT_TRUE(AwaitData("sum(innerloop_workers{state=\"connected\"}) == 2"));
+  ASSERT_TRUE(AwaitData("count(innerloop_job_state{state=\"running\"}) == 2"));
 
-  size_t panels = 0;
-  size_t queries = 0;
-  size_t all_series = 0;
+  const Outcome queries = RunToEnd(kQueries, {"http://" + address_});
+  std::cout << queries.out;
+  EXPECT_EQ(queries.exit_code, 0) << queries.err;
+
+  size_t variables = 0;
   for (const auto& file : std::filesystem::directory_iterator(kDeploy + "/grafana/dashboards")) {
     const json board = json::parse(ReadFile(file.path().string()));
     for (const json& variable : board.at("templating").at("list")) {
-      if (variable.at("type") != "query") {
-        continue;
-      }
-      const std::string query = WithVariables(variable.at("query").at("query"));
-      std::smatch parts;
-      ASSERT_TRUE(std::regex_match(query, parts, std::regex(R"(label_values\((.*), (\w+)\))")));
-      const json result = AwaitSeries(parts[1]);
-      ASSERT_FALSE(result.empty()) << query;
-      EXPECT_TRUE(result[0].at("metric").contains(parts[2].str())) << query;
-    }
-    for (const json& panel : board.at("panels")) {
-      panels += panel.at("type") != "row" ? 1 : 0;
-      for (const json& target : panel.value("targets", json::array())) {
-        const std::string expression = WithVariables(target.at("expr"));
-        const json result = AwaitSeries(expression);
-        EXPECT_FALSE(result.empty()) << panel.at("title") << ": " << expression;
-        if (absl::StrContains(expression, "vector(0)")) {
-          CheckParts(expression);
-        }
-        ++queries;
-        all_series += result.size();
-        std::cout << board.at("title").get<std::string>() << " / "
-                  << panel.at("title").get<std::string>() << ": " << result.size() << " series of "
-                  << expression << "\n";
+      if (variable.at("type") == "query") {
+        const std::string query = variable.at("query").at("query");
+        std::smatch parts;
+        ASSERT_TRUE(std::regex_match(query, parts, std::regex(R"(label_values\((\w+).*, (\w+)\))")))
+            << query;
+        EXPECT_TRUE(AwaitData(parts[1].str() + "{" + parts[2].str() + "!=\"\"}")) << query;
+        ++variables;
       }
     }
   }
-  std::cout << panels << " panels, " << queries << " queries, " << all_series << " series\n";
-}
-
-TEST_F(PanelQueries, EveryAlertIsOfSeriesThatThereAre) {
-  json groups;
-  ASSERT_TRUE(Await([&] {
-    groups = json::parse(Get(address_, "/api/v1/rules")).at("data").at("groups");
-    bool evaluated = !groups.empty();
-    for (const json& group : groups) {
-      for (const json& rule : group.at("rules")) {
-        evaluated = evaluated && rule.at("health") != "unknown";
-      }
-    }
-    return evaluated;
-  }));
-  size_t alerts = 0;
-  for (const json& group : groups) {
-    for (const json& rule : group.at("rules")) {
-      EXPECT_EQ(rule.at("health"), "ok") << rule.dump();
-      alerts += rule.at("type") == "alerting" ? 1 : 0;
-      const std::string expression = rule.at("query");
-      const size_t series = Query(expression).size();
-      CheckParts(expression);
-      std::cout << rule.at("name").get<std::string>() << ": " << series << " series\n";
-    }
-  }
-  EXPECT_GE(alerts, 8);
-  // A healthy cluster has no alarms.
-  EXPECT_TRUE(Query("ALERTS{alertstate=\"firing\"}").empty());
+  EXPECT_GT(variables, 0);
+  EXPECT_TRUE(Query("ALERTS{alertstate=\"firing\"}").empty()) << "a healthy cluster has no alarms";
 }
 
 }  // namespace
