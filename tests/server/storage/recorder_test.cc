@@ -54,6 +54,55 @@ TEST_F(RecorderTest, WhatWasQueuedIsStoredAfterAFlush) {
   EXPECT_THAT(recorder_->Pending("a", 0), IsEmpty());
 }
 
+TEST_F(RecorderTest, LogEntriesAreNumberedOverAllJobsAndCanBeReadBeforeTheyAreStored) {
+  v1::LogEntry entry;
+  entry.set_job_id("a");
+  entry.set_message("first");
+  recorder_->AddLog(entry);
+  entry.set_job_id("b");
+  recorder_->AddLog(entry);
+  entry.set_job_id("a");
+  entry.set_message("second");
+  recorder_->AddLog(entry);
+  ASSERT_TRUE(recorder_->Flush().ok());
+  const std::vector<v1::LogEntry> stored = *state_->Log("a", 0, 10);
+  ASSERT_THAT(stored, SizeIs(2));
+  EXPECT_EQ(stored[1].message(), "second");
+  EXPECT_EQ(stored[0].sequence(), 1);
+  EXPECT_EQ(stored[1].sequence(), 3);
+  // Numbers go on after a restart.
+  recorder_ = std::make_unique<Recorder>(*state_, checkpoints_, Clock::Real());
+  EXPECT_TRUE(recorder_
+                  ->Pause([&] {
+                    recorder_->AddLog(entry);
+                    const std::vector<v1::LogEntry> pending = recorder_->PendingLog("a", 3);
+                    EXPECT_THAT(pending, SizeIs(1));
+                    EXPECT_EQ(pending[0].sequence(), 4);
+                    EXPECT_THAT(recorder_->PendingLog("a", 4), IsEmpty());
+                    return absl::OkStatus();
+                  })
+                  .ok());
+}
+
+TEST_F(RecorderTest, WhatHappensInAPauseComesBehindEverythingThatWasQueued) {
+  recorder_->AddIteration("a", Record(0));
+  bool written = false;
+  recorder_->WriteCheckpoint(CheckpointOf("a", 1), false, 0,
+                             [&](const auto& info) { written = info.ok(); });
+  recorder_->AddIteration("a", Record(1));
+  EXPECT_TRUE(recorder_
+                  ->Pause([&] {
+                    EXPECT_TRUE(written);
+                    EXPECT_THAT(Stored(), ElementsAre(0, 1));
+                    recorder_->AddIteration("a", Record(2));
+                    return absl::OkStatus();
+                  })
+                  .ok());
+  EXPECT_EQ(recorder_->Pause([] { return absl::DataLossError("it was so"); }).code(),
+            absl::StatusCode::kDataLoss);
+  EXPECT_THAT(Stored(), ElementsAre(0, 1, 2));
+}
+
 TEST_F(RecorderTest, WhatIsQueuedIsStoredWithoutAFlushToo) {
   recorder_->AddIteration("a", Record(0));
   recorder_.reset();
@@ -146,6 +195,15 @@ class FailingStateStore final : public StateStore {
   absl::Status TruncateHistory(const std::string& job_id, uint64_t from) override {
     return real_.TruncateHistory(job_id, from);
   }
+  absl::Status AppendLog(const std::string& job_id,
+                         absl::Span<const v1::LogEntry> entries) override {
+    return full ? absl::ResourceExhaustedError("disk full") : real_.AppendLog(job_id, entries);
+  }
+  absl::StatusOr<std::vector<v1::LogEntry>> Log(const std::string& job_id, uint64_t after,
+                                                size_t limit) override {
+    return real_.Log(job_id, after, limit);
+  }
+  absl::StatusOr<uint64_t> LastLogSequence() override { return real_.LastLogSequence(); }
   absl::Status PutDataSet(const v1::DataSetDescription& d) override { return real_.PutDataSet(d); }
   absl::StatusOr<std::vector<v1::DataSetDescription>> DataSets() override {
     return real_.DataSets();

@@ -1,0 +1,119 @@
+#include "client/api/upkeep_client.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "core/support/file_system.h"
+#include "core/support/status_macros.h"
+
+namespace innerloop::client {
+namespace {
+
+absl::Status FileError(absl::string_view what, const std::string& path) {
+  return absl::ErrnoToStatus(errno, absl::StrCat("cannot ", what, " ", path));
+}
+
+absl::Status WriteAll(int fd, const std::string& path, absl::string_view data) {
+  while (!data.empty()) {
+    const ssize_t written = ::write(fd, data.data(), data.size());
+    if (written < 0 && errno != EINTR) {
+      return FileError("write", path);
+    }
+    data.remove_prefix(static_cast<size_t>(std::max<ssize_t>(written, 0)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+UpkeepClient::UpkeepClient(ClientOptions options, Cancellation& cancellation)
+    : connection_(std::move(options), cancellation),
+      stub_(v1::Upkeep::NewStub(connection_.channel())) {}
+
+absl::StatusOr<v1::ServerInfo> UpkeepClient::Info() {
+  return connection_.Call(*stub_, &v1::Upkeep::Stub::GetServerInfo, v1::GetServerInfoRequest(),
+                          Connection::Repeat::kWhileAway, connection_.options().call_deadline);
+}
+
+absl::Status UpkeepClient::ReadLog(const std::string& job_id, bool follow,
+                                   const std::function<void(const v1::LogEntry&)>& take) {
+  Retry retry = connection_.Patient();
+  v1::ReadLogRequest request;
+  request.set_job_id(job_id);
+  request.set_follow(follow);
+  while (true) {
+    grpc::ClientContext context;
+    absl::Status status;
+    {
+      const Cancellation::Scope scope(connection_.cancellation(), context);
+      const auto stream = stub_->ReadLog(&context, request);
+      v1::LogEntry entry;
+      while (stream->Read(&entry)) {
+        retry.Progress();
+        request.set_after(entry.sequence());
+        take(entry);
+      }
+      status = connection_.Convert(stream->Finish());
+    }
+    if (status.ok()) {
+      return status;
+    }
+    INNERLOOP_RETURN_IF_ERROR(retry.Again(status));
+  }
+}
+
+absl::StatusOr<v1::CollectGarbageResponse> UpkeepClient::CollectGarbage(
+    const v1::CollectGarbageRequest& request) {
+  return connection_.Call(*stub_, &v1::Upkeep::Stub::CollectGarbage, request,
+                          Connection::Repeat::kNever, absl::InfiniteDuration());
+}
+
+absl::StatusOr<uint64_t> UpkeepClient::Backup(const std::string& path,
+                                              const std::function<void(uint64_t done)>& progress) {
+  const std::string partial = absl::StrCat(path, ".part-", ::getpid());
+  // It holds everything, among it hashes of tokens: for its owner alone.
+  const int fd = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) {
+    return FileError("create", path);
+  }
+  absl::Cleanup abandon = [&partial] { ::unlink(partial.c_str()); };
+  uint64_t done = 0;
+  {
+    const absl::Cleanup close = [fd] { ::close(fd); };
+    grpc::ClientContext context;
+    const Cancellation::Scope scope(connection_.cancellation(), context);
+    const auto stream = stub_->Backup(&context, v1::BackupRequest());
+    v1::FileChunk chunk;
+    absl::Status kept;
+    while (kept.ok() && stream->Read(&chunk)) {
+      kept =
+          chunk.offset() == done
+              ? WriteAll(fd, path, chunk.data())
+              : absl::DataLossError(absl::StrCat("the coordinator sent byte ", chunk.offset(),
+                                                 " of the backup where byte ", done, " was due"));
+      done += chunk.data().size();
+      progress(done);
+    }
+    if (!kept.ok()) {
+      context.TryCancel();
+    }
+    const absl::Status sent = connection_.Convert(stream->Finish());
+    INNERLOOP_RETURN_IF_ERROR(kept);
+    INNERLOOP_RETURN_IF_ERROR(sent);
+    if (::fsync(fd) != 0) {
+      return FileError("write", path);
+    }
+  }
+  INNERLOOP_RETURN_IF_ERROR(FileSystem::Real().Rename(partial, path));
+  std::move(abandon).Cancel();
+  return done;
+}
+
+}  // namespace innerloop::client
