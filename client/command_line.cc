@@ -14,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "client/command_line_security.h"
 #include "client/commands/checkpoints.h"
 #include "client/commands/completion.h"
 #include "client/commands/datasets.h"
@@ -346,6 +347,7 @@ void AddAll(CLI::App& root, Arguments& arguments) {
         return parsed.ok() ? "" : std::string(parsed.status().message());
       })
       ->type_name("HOST:PORT");
+  AddSecurityFlags(root, arguments.session);
   root.add_option_function<std::string>(
           "--format",
           [&arguments](const std::string& format) { arguments.session.json = format == "json"; },
@@ -356,6 +358,7 @@ void AddAll(CLI::App& root, Arguments& arguments) {
   AddEvaluate(root, arguments);
   AddCheckpoints(root, arguments);
   AddDataSets(root, arguments);
+  AddSecurityCommands(root, arguments.session, arguments.chosen);
   AddCompletion(root, arguments);
 }
 

@@ -6,8 +6,11 @@
 
 #include "client/command_line.h"
 #include "client/local/local_cluster.h"
+#include "core/rpc/grpc_log.h"
 
 int main(int argc, char** argv) {
+  // Which says nothing at its usual level: errors are one line of ours.
+  innerloop::SendGrpcLogToOurs();
   winsize size{};
   const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
   innerloop::client::Surroundings surroundings{

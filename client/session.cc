@@ -13,6 +13,8 @@ int ExitCode(const absl::Status& status) {
     case absl::StatusCode::kDataLoss:
     case absl::StatusCode::kOutOfRange:
     case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
       return 2;
     case absl::StatusCode::kUnavailable:
       return 3;

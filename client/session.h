@@ -52,6 +52,7 @@ struct Session {
   TrainingClient PatientClient(std::string coordinator) {
     ClientOptions patient = client;
     patient.coordinator = std::move(coordinator);
+    patient.security = {};
     patient.call_patience = patient.stream_patience;
     return {patient, cancellation};
   }

@@ -60,8 +60,15 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--metrics-listen", options.metrics_listen,
                  "HOST:PORT for Prometheus; port 0: any; empty: none")
       ->capture_default_str();
+  app.add_option("--tls-cert", options.tls.cert,
+                 "PEM file of the coordinator's certificate: TLS, and callers must be known");
+  app.add_option("--tls-key", options.tls.key, "PEM file of its key, which only we may read");
+  app.add_option("--tls-ca", options.tls.ca,
+                 "PEM file of the authority that workers' and users' certificates come from");
   app.add_flag("--insecure", options.insecure,
-               "Let --listen be reached from other machines, without encryption and by anybody");
+               "Without TLS: let --listen be reached from other machines, by anybody");
+  app.add_flag("--insecure-metrics", options.insecure_metrics,
+               "Let --metrics-listen, which is plaintext, be reached from other machines");
   AddDuration(app, "--worker-timeout", options.worker_timeout,
               "A worker that is silent for so long is lost");
   app.add_option("--max-parameters", options.max_parameters,

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "core/rpc/credentials.h"
 
 namespace innerloop::server {
 
@@ -16,8 +17,11 @@ struct Options {
   std::string listen = "127.0.0.1:7400";
   // host:port for /metrics; empty: none.
   std::string metrics_listen = "127.0.0.1:7401";
-  // Listen beyond loopback without TLS.
+  // All three or none. With them gRPC is under TLS, and callers need a certificate or a token.
+  TlsFiles tls;
+  // Listen beyond loopback without TLS; the second for /metrics alone, which is always plaintext.
   bool insecure = false;
+  bool insecure_metrics = false;
   // A worker that is silent for so long is lost.
   absl::Duration worker_timeout = absl::Seconds(10);
   // Most scalars of a job's meta-parameters; 1 GB of float32 by default.

@@ -15,11 +15,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "core/rpc/channel_arguments.h"
+#include "core/rpc/checked_credentials.h"
 #include "core/rpc/listen_address.h"
 #include "core/support/clock.h"
 #include "core/support/file_system.h"
 #include "core/support/status_macros.h"
+#include "server/access/gate.h"
 #include "server/coordinator.h"
+#include "server/service/access_service.h"
 #include "server/service/training_service.h"
 #include "server/service/work_service.h"
 #include "server/ticker.h"
@@ -34,26 +37,38 @@ constexpr int kMostThreads = 256;
 // What calls that are under way get, once the coordinator has stopped.
 constexpr absl::Duration kDrain = absl::Seconds(2);
 
-absl::Status CheckAddress(absl::string_view flag, const std::string& address, bool insecure) {
+// `remedy`: what lets it be reached from other machines.
+absl::Status CheckAddress(absl::string_view flag, const std::string& address, bool allowed,
+                          absl::string_view remedy) {
   const absl::StatusOr<HostPort> parsed = ParseHostPort(address);
   if (!parsed.ok()) {
     return absl::InvalidArgumentError(absl::StrCat(flag, ": ", parsed.status().message()));
   }
-  if (!insecure && !IsLoopback(parsed->host)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(flag, "=", address,
-                     " can be reached from other machines without protection: give --insecure if "
-                     "that is meant, or listen on 127.0.0.1"));
+  if (!allowed && !IsLoopback(parsed->host)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        flag, "=", address, " can be reached from other machines without protection: ", remedy,
+        " if that is meant, or listen on 127.0.0.1"));
   }
   return absl::OkStatus();
+}
+
+Gate::Mode ModeOf(const Options& options) {
+  if (!options.tls.empty()) {
+    return Gate::Mode::kTls;
+  }
+  const absl::StatusOr<HostPort> listen = ParseHostPort(options.listen);
+  return listen.ok() && IsLoopback(listen->host) ? Gate::Mode::kLoopback : Gate::Mode::kOpen;
 }
 
 class AssembledServer final : public Server {
  public:
   AssembledServer(const Options& options, std::unique_ptr<StateStore> state,
-                  std::unique_ptr<Metrics> metrics)
+                  std::unique_ptr<TokenStore> tokens, std::unique_ptr<Metrics> metrics)
       : options_(options),
         state_(std::move(state)),
+        tokens_(std::move(tokens)),
+        gate_(std::make_unique<Gate>(*tokens_, ModeOf(options))),
+        access_(*tokens_),
         metrics_(std::move(metrics)),
         checkpoints_(options.state_dir, FileSystem::Real()),
         data_sets_(options.state_dir, options.data_set_quota, *state_),
@@ -88,7 +103,12 @@ class AssembledServer final : public Server {
     quota.SetMaxThreads(kMostThreads);
     builder.SetResourceQuota(quota);
     int port = 0;
-    builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &port);
+    INNERLOOP_ASSIGN_OR_RETURN(
+        const auto credentials,
+        MakeServerCredentials(options_.tls,
+                              [this](const IncomingCall& call) { return gate_->Check(call); }));
+    builder.AddListeningPort(options_.listen, credentials, &port);
+    builder.RegisterService(&access_);
     builder.RegisterService(training_.get());
     builder.RegisterService(work_.get());
     grpc_ = builder.BuildAndStart();
@@ -132,6 +152,9 @@ class AssembledServer final : public Server {
   // coordinator back, but Stop leaves nothing queued.
   const Options options_;
   const std::unique_ptr<StateStore> state_;
+  const std::unique_ptr<TokenStore> tokens_;
+  const std::unique_ptr<Gate> gate_;
+  AccessService access_;
   const std::unique_ptr<Metrics> metrics_;
   CheckpointStore checkpoints_;
   DataSetStore data_sets_;
@@ -149,9 +172,12 @@ class AssembledServer final : public Server {
 absl::StatusOr<std::unique_ptr<Server>> Assemble(const Options& options) {
   INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<StateStore> state,
                              StateStore::Open(options.state_dir));
+  INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<TokenStore> tokens,
+                             TokenStore::Open(options.state_dir, Clock::Real()));
   INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<Metrics> metrics,
                              Metrics::Create(options.metrics_listen, options.state_dir));
-  auto server = std::make_unique<AssembledServer>(options, std::move(state), std::move(metrics));
+  auto server = std::make_unique<AssembledServer>(options, std::move(state), std::move(tokens),
+                                                  std::move(metrics));
   INNERLOOP_RETURN_IF_ERROR(server->Start());
   return server;
 }
@@ -159,10 +185,14 @@ absl::StatusOr<std::unique_ptr<Server>> Assemble(const Options& options) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Options& options) {
-  INNERLOOP_RETURN_IF_ERROR(CheckAddress("--listen", options.listen, options.insecure));
+  INNERLOOP_RETURN_IF_ERROR(CheckComplete(options.tls));
+  INNERLOOP_RETURN_IF_ERROR(CheckAddress("--listen", options.listen,
+                                         options.insecure || !options.tls.empty(),
+                                         "give --tls-cert, --tls-key and --tls-ca, or --insecure"));
   if (!options.metrics_listen.empty()) {
-    INNERLOOP_RETURN_IF_ERROR(
-        CheckAddress("--metrics-listen", options.metrics_listen, options.insecure));
+    INNERLOOP_RETURN_IF_ERROR(CheckAddress("--metrics-listen", options.metrics_listen,
+                                           options.insecure || options.insecure_metrics,
+                                           "give --insecure-metrics"));
   }
   if (!options.tensorboard_dir.empty()) {
     if (const absl::Status made = FileSystem::Real().MakeFolder(options.tensorboard_dir);

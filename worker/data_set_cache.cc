@@ -9,6 +9,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "core/rpc/call_headers.h"
 #include "core/support/checksum.h"
 #include "core/support/file_system.h"
 #include "core/support/mapped_file.h"
@@ -152,6 +153,7 @@ absl::Status DataSetCache::MakeRoom(const FileToFetch& file) {
 
 absl::Status DataSetCache::Fetch(const FileToFetch& file, v1::Work::StubInterface& stub) {
   grpc::ClientContext context;
+  AddHeaders(context);
   {
     absl::MutexLock lock(&mu_);
     if (cancelled_) {

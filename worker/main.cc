@@ -19,11 +19,13 @@
 #include "absl/strings/str_cat.h"
 #include "core/job/task_view.h"
 #include "core/meta/program.h"
+#include "core/rpc/grpc_log.h"
 #include "core/rpc/listen_address.h"
 #include "core/support/checksum.h"
 #include "core/support/die_with_parent.h"
 #include "core/support/logging.h"
 #include "core/support/mutex_checks.h"
+#include "core/support/status_macros.h"
 #include "core/support/version.h"
 #include "worker/cache_folder.h"
 #include "worker/health.h"
@@ -46,6 +48,7 @@ struct Flags {
   std::string metrics_listen = "127.0.0.1:0";
   std::string health_listen = "127.0.0.1:0";
   bool insecure = false;
+  bool insecure_metrics = false;
   bool die_with_parent = false;
   LogOptions log{.program = "innerloop-worker"};
 };
@@ -83,6 +86,11 @@ void Declare(CLI::App& app, Flags& flags) {
   app.add_option("--coordinator", options.coordinator, "HOST:PORT of the coordinator")
       ->envname("INNERLOOP_COORDINATOR")
       ->capture_default_str();
+  app.add_option("--tls-cert", options.tls.cert,
+                 "PEM file of this worker's certificate: the connection is under TLS");
+  app.add_option("--tls-key", options.tls.key, "PEM file of its key, which only we may read");
+  app.add_option("--tls-ca", options.tls.ca,
+                 "PEM file of the authority that the coordinator's certificate comes from");
   app.add_option("--slots", options.slots, "Compute threads; default: one for each core")
       ->check(CLI::Range(1, 1024));
   app.add_option("--device", flags.device, "auto or cpu: this build computes on the CPU")
@@ -103,7 +111,9 @@ void Declare(CLI::App& app, Flags& flags) {
   app.add_option("--health-listen", flags.health_listen,
                  "HOST:PORT of the gRPC health service; port 0: any; empty: none")
       ->capture_default_str();
-  app.add_flag("--insecure", flags.insecure, "Allow listening beyond this machine without TLS");
+  app.add_flag("--insecure-metrics", flags.insecure_metrics,
+               "Let --metrics-listen, which is plaintext, be reached from other machines");
+  app.add_flag("--insecure", flags.insecure, "The same for --health-listen, too");
   app.add_option("--max-memory", options.max_parameter_bytes,
                  "Most memory for parameters of all jobs, e.g. 8GiB")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
@@ -126,6 +136,8 @@ void Declare(CLI::App& app, Flags& flags) {
 
 // What no single flag's check can tell.
 absl::Status Check(const Flags& flags) {
+  INNERLOOP_RETURN_IF_ERROR(CheckComplete(flags.options.tls));
+  INNERLOOP_RETURN_IF_ERROR(ReadTlsFiles(flags.options.tls).status());
   if (flags.device != "auto" && flags.device != "cpu") {
     return absl::InvalidArgumentError(absl::StrCat(
         "--device=", flags.device, ": this build computes on the CPU; auto and cpu are right"));
@@ -141,11 +153,13 @@ absl::Status Check(const Flags& flags) {
     if (!parsed.ok()) {
       return absl::InvalidArgumentError(absl::StrCat(flag, ": ", parsed.status().message()));
     }
-    if (listens && !flags.insecure && !IsLoopback(parsed->host)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(flag, "=", address,
-                       " can be reached from other machines without protection: give --insecure "
-                       "if that is meant, or listen on 127.0.0.1"));
+    const bool metrics = absl::string_view(flag) == "--metrics-listen";
+    if (listens && !IsLoopback(parsed->host) && !flags.insecure &&
+        !(metrics && flags.insecure_metrics)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          flag, "=", address, " can be reached from other machines without protection: give ",
+          metrics ? "--insecure-metrics" : "--insecure",
+          " if that is meant, or listen on 127.0.0.1"));
     }
   }
   return absl::OkStatus();
@@ -293,6 +307,7 @@ int Main(int argc, char** argv) {
   if (const absl::Status status = SetUpLogging(flags.log); !status.ok()) {
     return Fail(status, kBadUsage);
   }
+  SendGrpcLogToOurs();
   if (const absl::Status status = Check(flags); !status.ok()) {
     return Fail(status, kBadUsage);
   }

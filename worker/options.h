@@ -6,12 +6,15 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "core/rpc/credentials.h"
 
 namespace innerloop::worker {
 
 struct Options {
   // host:port of the coordinator.
   std::string coordinator = "127.0.0.1:7400";
+  // All three or none; read at every connection, so that new files serve without a restart.
+  TlsFiles tls;
   // As people see it in `innerloop workers`, at most 200 characters.
   std::string name;
   // Compute threads, 1..1024. More than there are cores makes everything slower.

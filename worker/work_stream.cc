@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/rpc/call_headers.h"
 #include "core/rpc/status.h"
 
 namespace innerloop::worker {
@@ -11,6 +12,7 @@ WorkStream::WorkStream(std::shared_ptr<grpc::Channel> channel, WorkStreamHandler
     : channel_(std::move(channel)), handler_(handler), metrics_(metrics), stub_(channel_) {}
 
 void WorkStream::Start() {
+  AddHeaders(context_);
   stub_.PrepareBidiStreamingCall(&context_, "/innerloop.v1.Work/Connect", {}, this);
   // Writes begin outside of reactions, so gRPC must not end the call while one may.
   AddHold();

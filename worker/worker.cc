@@ -9,6 +9,8 @@
 
 #include "absl/memory/memory.h"
 #include "core/rpc/channel_arguments.h"
+#include "core/rpc/credentials.h"
+#include "core/rpc/explain_connection.h"
 #include "core/support/status_macros.h"
 #include "core/support/version.h"
 
@@ -18,6 +20,7 @@ namespace {
 constexpr uint32_t kProtocolVersion = 1;
 // Slots are looked at so often while there is no coordinator to send heartbeats to.
 constexpr absl::Duration kIdleCheck = absl::Seconds(1);
+constexpr absl::Duration kExplainPatience = absl::Seconds(3);
 constexpr absl::Duration kFastestHeartbeat = absl::Milliseconds(1);
 // A coordinator that does not close a drained stream within this is left.
 constexpr absl::Duration kCloseTimeout = absl::Seconds(5);
@@ -72,16 +75,12 @@ absl::Status Worker::Run() {
       }
       state_ = State::kConnecting;
     }
-    // Of its own, so that it connects at once instead of waiting out a back-off of gRPC's.
-    const auto channel = grpc::CreateCustomChannel(
-        options_.coordinator, grpc::InsecureChannelCredentials(), ClientArguments());
-    const auto session =
-        std::make_shared<Session>(context_, channel, static_cast<SessionListener&>(*this));
-    session->Start();
-    const absl::Status hung = Serve(*session);
-    session->Cancel(absl::CancelledError("the worker leaves"));
-    session->AwaitClosed();
-    INNERLOOP_RETURN_IF_ERROR(hung);
+    const auto credentials = MakeChannelCredentials(options_.tls);
+    if (credentials.ok()) {
+      INNERLOOP_RETURN_IF_ERROR(Connect(*credentials));
+    } else {
+      OnClosed(credentials.status());
+    }
     if (AwaitDrain(WaitAfterClose())) {
       return absl::OkStatus();
     }
@@ -90,7 +89,38 @@ absl::Status Worker::Run() {
   }
 }
 
+absl::Status Worker::Connect(const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+  // Of its own, so that it connects at once instead of waiting out a back-off of gRPC's.
+  const auto channel =
+      grpc::CreateCustomChannel(options_.coordinator, credentials, ClientArguments());
+  const auto session =
+      std::make_shared<Session>(context_, channel, static_cast<SessionListener&>(*this));
+  session->Start();
+  const absl::Status hung = Serve(*session);
+  session->Cancel(absl::CancelledError("the worker leaves"));
+  session->AwaitClosed();
+  return hung;
+}
+
+std::string Worker::WhyClosed() {
+  absl::Status why;
+  {
+    absl::MutexLock lock(&mu_);
+    if (draining_) {
+      return "";
+    }
+    why = closed_with_;
+  }
+  if (absl::IsUnavailable(why)) {
+    const absl::Status explained =
+        ExplainConnection(options_.coordinator, options_.tls, kExplainPatience);
+    why = explained.ok() ? why : explained;
+  }
+  return std::string(why.message());
+}
+
 absl::Duration Worker::WaitAfterClose() {
+  const std::string why = WhyClosed();
   absl::MutexLock lock(&mu_);
   if (connected_at_.has_value()) {
     // A coordinator that keeps sending its workers away is not asked more and more often.
@@ -98,14 +128,14 @@ absl::Duration Worker::WaitAfterClose() {
       backoff_.Reset();
     }
     connected_at_.reset();
-    complained_ = false;
+    complaint_.clear();
   }
   if (!draining_) {
     // The first time at a level that people see; then it is no news.
-    spdlog::log(complained_ ? spdlog::level::debug : spdlog::level::warn,
+    spdlog::log(why == complaint_ ? spdlog::level::debug : spdlog::level::warn,
                 "no connection to the coordinator at {} ({}); trying on", options_.coordinator,
-                std::string(closed_with_.message()));
-    complained_ = true;
+                why);
+    complaint_ = why;
   }
   return backoff_.Next();
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include <grpcpp/channel.h>
+#include <grpcpp/security/credentials.h>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -61,8 +62,12 @@ class Worker final : private SessionListener {
          std::unique_ptr<DataSetCache> data_sets);
   void OnWelcome(const v1::Welcome& welcome) override ABSL_LOCKS_EXCLUDED(mu_);
   void OnClosed(const absl::Status& status) override ABSL_LOCKS_EXCLUDED(mu_);
-  // Lives through one session. A status that is not OK: a slot hangs.
+  // One session from beginning to end, and living through it. A status that is not OK: a slot
+  // hangs.
+  absl::Status Connect(const std::shared_ptr<grpc::ChannelCredentials>& credentials);
   absl::Status Serve(Session& session) ABSL_LOCKS_EXCLUDED(mu_);
+  // For people; empty when that was meant.
+  std::string WhyClosed() ABSL_LOCKS_EXCLUDED(mu_);
   // How long to wait before the next session.
   absl::Duration WaitAfterClose() ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status CheckSlots() const;
@@ -79,7 +84,8 @@ class Worker final : private SessionListener {
   absl::Duration heartbeat_ ABSL_GUARDED_BY(mu_);
   absl::Status closed_with_ ABSL_GUARDED_BY(mu_);
   std::optional<absl::Duration> connected_at_ ABSL_GUARDED_BY(mu_);
-  bool complained_ ABSL_GUARDED_BY(mu_) = false;
+  // What was last said about a connection that is not there.
+  std::string complaint_ ABSL_GUARDED_BY(mu_);
 
   SessionContext context_;
   // After what its threads use, so that they end first.

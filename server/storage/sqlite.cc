@@ -133,8 +133,9 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
     return ToStatus(code, database->database_, path);
   }
   sqlite3_extended_result_codes(database->database_, 1);
-  INNERLOOP_RETURN_IF_ERROR(database->Execute(
-      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON"));
+  INNERLOOP_RETURN_IF_ERROR(
+      database->Execute("PRAGMA busy_timeout=10000; PRAGMA journal_mode=WAL; "
+                        "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON"));
   return database;
 }
 

@@ -55,7 +55,8 @@ class Statement {
 // An open database file. Thread-compatible.
 class Database {
  public:
-  // WAL, synchronous=FULL: what is committed survives a power cut.
+  // WAL, synchronous=FULL: what is committed survives a power cut. A write waits up to ten seconds
+  // for that of another connection of this process.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& path);
   ~Database();
   Database(const Database&) = delete;

@@ -1,0 +1,164 @@
+#include "server/storage/token_store.h"
+
+#include <algorithm>
+#include <array>
+#include <tuple>
+#include <utility>
+
+#include <google/protobuf/util/time_util.h>
+#include <openssl/rand.h>
+#include <spdlog/spdlog.h>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "core/support/checksum.h"
+#include "core/support/status_macros.h"
+
+namespace innerloop::server {
+namespace {
+
+using google::protobuf::util::TimeUtil;
+
+constexpr char kSchema[] = R"(
+  CREATE TABLE IF NOT EXISTS tokens (
+    id TEXT PRIMARY KEY,
+    sha256 TEXT NOT NULL UNIQUE,
+    token BLOB NOT NULL);
+)";
+constexpr size_t kSecretBytes = 32;
+constexpr size_t kIdBytes = 5;
+constexpr int64_t kNoteEverySeconds = 60;
+
+absl::StatusOr<std::string> RandomBytes(size_t count) {
+  std::string bytes(count, '\0');
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(count)) != 1) {
+    return absl::InternalError("the system gives no random numbers");
+  }
+  return bytes;
+}
+
+google::protobuf::Timestamp ToTimestamp(absl::Time time) {
+  return TimeUtil::SecondsToTimestamp(absl::ToUnixSeconds(time));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TokenStore>> TokenStore::Open(const std::string& state_dir,
+                                                             const Clock& clock) {
+  INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<Database> database,
+                             Database::Open(absl::StrCat(state_dir, "/innerloop.db")));
+  auto store = absl::WrapUnique(new TokenStore(std::move(database), clock));
+  INNERLOOP_RETURN_IF_ERROR(store->Load());
+  return store;
+}
+
+absl::Status TokenStore::Load() {
+  const absl::MutexLock lock(&mu_);
+  INNERLOOP_RETURN_IF_ERROR(database_->Execute(kSchema));
+  Statement statement = database_->Prepare("SELECT sha256, token FROM tokens");
+  while (true) {
+    INNERLOOP_ASSIGN_OR_RETURN(const bool row, statement.Step());
+    if (!row) {
+      return absl::OkStatus();
+    }
+    INNERLOOP_RETURN_IF_ERROR(statement.Message(1, by_hash_[statement.Text(0)]));
+  }
+}
+
+absl::StatusOr<TokenStore::Created> TokenStore::Create(const std::string& name, v1::Role role,
+                                                       absl::Duration lifetime) {
+  INNERLOOP_ASSIGN_OR_RETURN(const std::string random, RandomBytes(kSecretBytes));
+  INNERLOOP_ASSIGN_OR_RETURN(const std::string id, RandomBytes(kIdBytes));
+  const absl::Time now = clock_.Now();
+  Created created;
+  created.secret = absl::StrCat(kTokenPrefix, absl::WebSafeBase64Escape(random));
+  created.token.set_id(absl::BytesToHexString(id));
+  created.token.set_name(name);
+  created.token.set_role(role);
+  *created.token.mutable_created() = ToTimestamp(now);
+  if (lifetime > absl::ZeroDuration()) {
+    *created.token.mutable_expires() = ToTimestamp(now + lifetime);
+  }
+  const std::string hash = Sha256::Hex(created.secret);
+  const absl::MutexLock lock(&mu_);
+  Statement statement =
+      database_->Prepare("INSERT INTO tokens (id, sha256, token) VALUES (?1, ?2, ?3)");
+  INNERLOOP_RETURN_IF_ERROR(statement.Bind(1, absl::string_view(created.token.id()))
+                                .Bind(2, absl::string_view(hash))
+                                .Bind(3, created.token)
+                                .Run());
+  by_hash_[hash] = created.token;
+  return created;
+}
+
+absl::Status TokenStore::Revoke(const std::string& id) {
+  const absl::MutexLock lock(&mu_);
+  const auto it = std::find_if(by_hash_.begin(), by_hash_.end(),
+                               [&](const auto& entry) { return entry.second.id() == id; });
+  if (it == by_hash_.end()) {
+    return absl::NotFoundError(
+        absl::StrCat("there is no token '", id, "'; innerloop token list shows those there are"));
+  }
+  Statement statement = database_->Prepare("DELETE FROM tokens WHERE id = ?1");
+  INNERLOOP_RETURN_IF_ERROR(statement.Bind(1, absl::string_view(id)).Run());
+  by_hash_.erase(it);
+  return absl::OkStatus();
+}
+
+std::vector<v1::Token> TokenStore::List() {
+  std::vector<v1::Token> tokens;
+  {
+    const absl::MutexLock lock(&mu_);
+    for (const auto& [hash, token] : by_hash_) {
+      tokens.push_back(token);
+    }
+  }
+  const auto order = [](const v1::Token& token) {
+    return std::make_tuple(token.created().seconds(), token.name(), token.id());
+  };
+  std::sort(tokens.begin(), tokens.end(),
+            [&](const v1::Token& a, const v1::Token& b) { return order(a) < order(b); });
+  return tokens;
+}
+
+absl::StatusOr<v1::Token> TokenStore::Use(absl::string_view secret) {
+  const std::string hash = Sha256::Hex(secret);
+  const absl::Time now = clock_.Now();
+  const absl::MutexLock lock(&mu_);
+  const auto it = by_hash_.find(hash);
+  if (it == by_hash_.end()) {
+    return absl::UnauthenticatedError("the token is not known here: it is wrong or was revoked");
+  }
+  v1::Token& token = it->second;
+  if (token.has_expires() && absl::ToUnixSeconds(now) >= token.expires().seconds()) {
+    return absl::UnauthenticatedError(absl::StrCat(
+        "the token '", token.name(), "' expired on ",
+        absl::FormatTime("%Y-%m-%d %H:%M UTC", absl::FromUnixSeconds(token.expires().seconds()),
+                         absl::UTCTimeZone()),
+        "; innerloop token create makes a new one"));
+  }
+  NoteUse(token, now);
+  return token;
+}
+
+void TokenStore::NoteUse(v1::Token& token, absl::Time now) {
+  if (token.has_last_used() &&
+      absl::ToUnixSeconds(now) - token.last_used().seconds() < kNoteEverySeconds) {
+    return;
+  }
+  *token.mutable_last_used() = ToTimestamp(now);
+  // This is a thread of gRPC's, so it does not wait for the disk.
+  absl::Status noted = database_->Execute("PRAGMA synchronous=NORMAL");
+  if (noted.ok()) {
+    Statement statement = database_->Prepare("UPDATE tokens SET token = ?2 WHERE id = ?1");
+    noted = statement.Bind(1, absl::string_view(token.id())).Bind(2, token).Run();
+    noted.Update(database_->Execute("PRAGMA synchronous=FULL"));
+  }
+  if (!noted.ok()) {
+    spdlog::warn("cannot note when the token '{}' was used: {}", token.name(),
+                 std::string(noted.message()));
+  }
+}
+
+}  // namespace innerloop::server
