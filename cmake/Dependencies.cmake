@@ -12,9 +12,10 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
 # The static library: the shared one loads every format's libraries, XML and 30 MB of Unicode tables among them, and a link takes what is called.
+# Its object files name more than that: sections that nothing calls are dropped, and with them their wish for XML.
 find_library(LIBARCHIVE_STATIC libarchive.a REQUIRED)
 add_library(LibArchive::LibArchive STATIC IMPORTED)
-set_target_properties(LibArchive::LibArchive PROPERTIES IMPORTED_LOCATION ${LIBARCHIVE_STATIC} INTERFACE_LINK_LIBRARIES "z;bz2;lzma;zstd;nettle")
+set_target_properties(LibArchive::LibArchive PROPERTIES IMPORTED_LOCATION ${LIBARCHIVE_STATIC} INTERFACE_LINK_LIBRARIES "z;bz2;lzma;zstd;nettle;-Wl,--gc-sections")
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
 pkg_check_modules(STB REQUIRED IMPORTED_TARGET stb)
 if(INNERLOOP_BUILD_TESTS)
