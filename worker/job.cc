@@ -16,10 +16,8 @@ std::string OfSlots(int slots, int64_t bytes) {
   return absl::StrFormat("%d x %.3f MiB", slots, static_cast<double>(bytes) / (1 << 20));
 }
 
-// Says what it is of: where a job is only evaluated it may take less.
 std::string Estimated(int slots, int64_t bytes) {
-  return absl::StrCat("training and its evaluations ",
-                      bytes < 0 ? "unknown" : OfSlots(slots, bytes));
+  return bytes < 0 ? "unknown" : OfSlots(slots, bytes);
 }
 
 }  // namespace
@@ -40,7 +38,7 @@ Job::~Job() {
   if (program_ == nullptr || program_->MeasuredPeakBytes() == 0) {
     return;
   }
-  spdlog::info("job {}: peak memory of its slots: measured {}, estimated for {}", id(),
+  spdlog::info("job {}: peak memory of its slots: measured {}, estimated {}", id(),
                OfSlots(slots_, program_->MeasuredPeakBytes()), Estimated(slots_, estimated_bytes_));
 }
 
@@ -101,7 +99,7 @@ void Job::EstimateMemory() {
     return;
   }
   estimated_bytes_ = *bytes;
-  spdlog::info("job {}: peak memory of its slots: estimated for {}", id(),
+  spdlog::info("job {}: peak memory of its slots: estimated {}", id(),
                Estimated(slots_, estimated_bytes_));
 }
 

@@ -68,5 +68,7 @@ TaskRange ShardTasks(const v1::JobSpec& resolved, uint64_t index);
 // The same for any number of items cut into parts of at most `most`.
 uint64_t PartCount(uint64_t items, uint64_t most);
 TaskRange Part(uint64_t items, uint64_t most, uint64_t index);
+// The parts of an evaluation: few enough that one beside a training does not hold a slot for long.
+inline constexpr uint64_t kEpisodesPerPart = 25;
 
 }  // namespace innerloop

@@ -5,6 +5,9 @@
 namespace innerloop::meta {
 namespace {
 
+// What is no burden to take once before a job starts.
+constexpr int64_t kTried = int64_t{256} << 20;
+
 int64_t PeakOf(int64_t tasks, absl::FunctionRef<void(int64_t tasks)> compute) {
   const MemoryMeter meter;
   compute(tasks);
@@ -14,8 +17,14 @@ int64_t PeakOf(int64_t tasks, absl::FunctionRef<void(int64_t tasks)> compute) {
 }  // namespace
 
 int64_t EstimatePeak(int64_t tasks, absl::FunctionRef<void(int64_t tasks)> compute) {
-  const int64_t one = PeakOf(1, compute);
-  return tasks == 1 ? one : one + (tasks - 1) * (PeakOf(2, compute) - one);
+  if (tasks <= 3) {
+    return PeakOf(tasks, compute);
+  }
+  const int64_t two = PeakOf(2, compute);
+  if (two * tasks <= 2 * kTried) {
+    return PeakOf(tasks, compute);
+  }
+  return two + (tasks - 2) * (PeakOf(3, compute) - two);
 }
 
 }  // namespace innerloop::meta

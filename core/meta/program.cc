@@ -4,12 +4,14 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <new>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/job/job_spec.h"
 #include "core/meta/algorithms/algorithm.h"
 #include "core/meta/memory_estimate.h"
 #include "core/meta/memory_meter.h"
@@ -108,6 +110,8 @@ class JobProgram : public Program {
   absl::Status CheckProtocol(const v1::EvaluationProtocol& protocol, absl::string_view field) const;
   absl::Status CheckParameters(const FlatBuffer& parameters) const;
   int64_t update_bytes() const { return layout_.flat_size() * int64_t{sizeof(float)}; }
+  int64_t EstimateTraining() const;
+  int64_t EstimateEvaluation() const;
   // Most tasks that are computed at once in training.
   int64_t LargestChunk() const;
   void RecordPeak(int64_t bytes) const;
@@ -270,37 +274,43 @@ void JobProgram::RecordPeak(int64_t bytes) const {
 absl::StatusOr<int64_t> JobProgram::EstimatePeakBytes() const {
   int64_t peak = 0;
   INNERLOOP_RETURN_IF_ERROR(Guarded("memory estimate", [&] {
-    const FlatBuffer parameters(layout_.flat_size());
-    FlatBuffer update(layout_.flat_size());
-    const Tensors theta = ViewsOf(layout_, parameters.data());
-    Tensors updates = ViewsOf(layout_, update.data());
-    TaskSums sums;
-    const TaskKey training{.seed = spec_.seed(), .split = v1::SPLIT_TRAIN, .iteration = 0};
-    peak = update_bytes() + EstimatePeak(LargestChunk(), [&](int64_t count) {
-             algorithm_->AddUpdates(theta, source_->Sample(training, 0, count, sizes_),
-                                    /*detailed=*/false, updates, sums);
-           });
-    const auto evaluation = [&](const v1::EvaluationProtocol& protocol) {
-      const TaskKey key{.seed = protocol.seed(), .split = protocol.split(), .iteration = 0};
-      const auto ignore = [](int64_t, const Tensor&, const Tensor&) {};
-      // Later steps hold no more than the second.
-      const EvaluationRule rule{.steps = std::min<int64_t>(protocol.inner_steps(), 2),
-                                .transduction = protocol.transduction(),
-                                .line_search = protocol.line_search()};
-      const int64_t tasks = std::min<int64_t>(spec_.tasks_per_chunk(), protocol.episodes());
-      peak = std::max(peak, EstimatePeak(tasks, [&](int64_t count) {
-                        algorithm_->Evaluate(
-                            theta, source_->Sample(key, 0, count, SizesOf(protocol)), rule, ignore);
-                      }));
-    };
-    if (spec_.evaluation().every() > 0) {
-      evaluation(spec_.evaluation().periodic());
-    }
-    if (!spec_.evaluation().skip_final()) {
-      evaluation(spec_.evaluation().final());
-    }
+    peak = spec_.iterations() > 0 ? EstimateTraining() : EstimateEvaluation();
   }));
   return peak;
+}
+
+int64_t JobProgram::EstimateTraining() const {
+  const FlatBuffer parameters(layout_.flat_size());
+  FlatBuffer update(layout_.flat_size());
+  const Tensors theta = ViewsOf(layout_, parameters.data());
+  Tensors updates = ViewsOf(layout_, update.data());
+  TaskSums sums;
+  const TaskKey key{.seed = spec_.seed(), .split = v1::SPLIT_TRAIN, .iteration = 0};
+  return update_bytes() + EstimatePeak(LargestChunk(), [&](int64_t count) {
+           algorithm_->AddUpdates(theta, source_->Sample(key, 0, count, sizes_),
+                                  /*detailed=*/false, updates, sums);
+         });
+}
+
+int64_t JobProgram::EstimateEvaluation() const {
+  const v1::EvaluationProtocol& protocol = spec_.evaluation().final();
+  FlatBuffer parameters(layout_.flat_size());
+  if (protocol.line_search() > 0) {
+    // From NaN all steps are halved, which takes memory.
+    std::fill_n(parameters.data(), parameters.size(), std::numeric_limits<float>::quiet_NaN());
+  }
+  const Tensors theta = ViewsOf(layout_, std::as_const(parameters).data());
+  const TaskKey key{.seed = protocol.seed(), .split = protocol.split(), .iteration = 0};
+  // Later steps hold no more than the second.
+  const EvaluationRule rule{.steps = std::min<int64_t>(protocol.inner_steps(), 2),
+                            .transduction = protocol.transduction(),
+                            .line_search = protocol.line_search()};
+  const TaskRange part = Part(protocol.episodes(), kEpisodesPerPart, 0);
+  const int64_t tasks = std::min<int64_t>(spec_.tasks_per_chunk(), part.last - part.first);
+  const auto ignore = [](int64_t, const Tensor&, const Tensor&) {};
+  return EstimatePeak(tasks, [&](int64_t count) {
+    algorithm_->Evaluate(theta, source_->Sample(key, 0, count, SizesOf(protocol)), rule, ignore);
+  });
 }
 
 }  // namespace

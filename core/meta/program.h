@@ -40,8 +40,9 @@ class Program {
   virtual absl::StatusOr<v1::EvaluationSums> RunEvaluation(
       const FlatBuffer& parameters, const v1::EvaluationShard& shard) const = 0;
 
-  // About how many bytes one compute thread will hold at most while it runs shards or the job's own
-  // evaluations, besides the parameters. Takes the time of a few tasks and their memory.
+  // About how many bytes one compute thread will hold at most, besides the parameters, while it runs
+  // the job's shards, or of a job of 0 iterations its final evaluation. Takes the time of a few
+  // tasks and their memory.
   virtual absl::StatusOr<int64_t> EstimatePeakBytes() const = 0;
   // The most that one held so far, measured at detailed shards and at evaluations; 0 before.
   virtual int64_t MeasuredPeakBytes() const = 0;

@@ -9,8 +9,14 @@
 namespace innerloop::server {
 namespace {
 
-// Few enough that a part beside a training does not hold a slot for long.
-constexpr uint64_t kEpisodesPerPart = 25;
+// All that a worker will do of the job: this evaluation.
+v1::JobSpec OnlyEvaluated(v1::JobSpec spec, const v1::EvaluationProtocol& protocol) {
+  spec.set_iterations(0);
+  v1::EvaluationSchedule& schedule = *spec.mutable_evaluation();
+  schedule.Clear();
+  *schedule.mutable_final() = protocol;
+  return spec;
+}
 
 }  // namespace
 
@@ -24,7 +30,7 @@ EvaluationRun::EvaluationRun(Setup setup, Done done)
       weight_(setup.weight),
       done_(std::move(done)) {
   description_.set_job_id(EvaluationWireId(evaluation_.job_id()));
-  *description_.mutable_spec() = std::move(setup.spec);
+  *description_.mutable_spec() = OnlyEvaluated(std::move(setup.spec), evaluation_.protocol());
   if (setup.data_set != nullptr) {
     *description_.mutable_data_set() = *setup.data_set;
   }
@@ -51,6 +57,10 @@ std::string EvaluationRun::Name(size_t part) const {
   const TaskRange range = Part(evaluation_.protocol().episodes(), kEpisodesPerPart, part);
   return absl::StrCat("part ", part, " of the evaluation of version ", parameters_.version,
                       " (episodes ", range.first, "..", range.last - 1, ")");
+}
+
+void EvaluationRun::Describe(size_t /*part*/, v1::LogEntry& entry) const {
+  entry.set_iteration(parameters_.version);
 }
 
 absl::Status EvaluationRun::Check(size_t part, const v1::ResultBegin& result) const {

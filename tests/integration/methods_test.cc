@@ -12,12 +12,14 @@
 namespace innerloop::integration {
 namespace {
 
+enum class Data { kOmniglot, kMachines, kNone };
+
 struct Method {
   std::string name;
   std::string job;
   // On top of those that all share.
   std::vector<std::string> settings;
-  bool omniglot = true;
+  Data data = Data::kOmniglot;
 };
 
 void PrintTo(const Method& method, std::ostream* out) { *out << method.name; }
@@ -29,7 +31,9 @@ class MethodsTest : public ::testing::TestWithParam<Method> {
     const auto set = [&](const std::string& assignment) {
       settings_.insert(settings_.end(), {"--set", assignment});
     };
-    if (method.omniglot) {
+    if (method.data == Data::kMachines) {
+      settings_ = {"--data", "machines=" + MachinesPath()};
+    } else if (method.data == Data::kOmniglot) {
       std::string why;
       const std::string omniglot = OmniglotPath(&why);
       if (omniglot.empty()) {
@@ -69,6 +73,9 @@ const std::vector<std::string> kSmallEpisodes = {"iterations=200", "meta_batch=6
                                                  "tasks.episodes.ways=5"};
 const std::vector<std::string> kManyTasks = {"iterations=1500", "meta_batch=400",
                                              "tasks_per_shard=50", "checkpoint.every=300"};
+const std::vector<std::string> kManyGroups = {"iterations=1500", "meta_batch=48",
+                                              "tasks_per_shard=16", "tasks_per_chunk=16",
+                                              "checkpoint.every=100"};
 
 std::vector<std::string> With(std::vector<std::string> settings, const std::string& one_more) {
   settings.push_back(one_more);
@@ -87,11 +94,12 @@ INSTANTIATE_TEST_SUITE_P(
         Method{"Contrastive", "omniglot_maml_contrastive", kSmallBatches},
         Method{"GradientNorm", "omniglot_maml_gradient_norm", kSmallBatches},
         Method{"MultiStep", "omniglot_maml_multi_step", kSmallBatches},
-        Method{"Proximal", "sinusoid_maml_proximal", kManyTasks, /*omniglot=*/false},
-        Method{"RandomMaps", "random_map_reptile", kManyTasks, /*omniglot=*/false},
+        Method{"Proximal", "sinusoid_maml_proximal", kManyTasks, Data::kNone},
+        Method{"RandomMaps", "random_map_reptile", kManyTasks, Data::kNone},
         Method{"Pretraining", "sinusoid_maml",
                With(kManyTasks, "algorithm.pretraining.inner_optimizer.sgd.learning_rate=0.01"),
-               /*omniglot=*/false}),
+               Data::kNone},
+        Method{"Grouped", "applications/machines", kManyGroups, Data::kMachines}),
     [](const ::testing::TestParamInfo<Method>& info) { return info.param.name; });
 
 }  // namespace

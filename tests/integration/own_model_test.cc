@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/integration/killing.h"
 #include "tests/integration/process.h"
 #include "tests/integration/script_job.h"
 #include "tests/integration/train.h"
@@ -47,6 +48,22 @@ TEST_F(OwnModelTest, TrainsToTheSameBitsOnOneAndTwoWorkersAndEvaluatesItsCheckpo
   const Outcome with = RunToEnd(
       "innerloop", {"evaluate", checkpoint, "--workers", "1", "--model", model_, "--format=json"});
   EXPECT_EQ(with.exit_code, 0) << with.err;
+}
+
+TEST_F(OwnModelTest, GivesTheSameBitsForOneWorkerAndThreeAndAfterAKill) {
+  WriteFile(job_, ScriptJob("file: 'model.pt'", /*iterations=*/800));
+  const std::string job = folder_ / "job";
+  const std::vector<std::string> settings = {"--allow-model", sha256_,
+                                             "--set",         "checkpoint.every=50",
+                                             "--set",         "evaluation.skip_final=true"};
+  const auto sha256 = [&](const std::string& workers) {
+    std::vector<std::string> more = settings;
+    more.insert(more.end(), {"--workers", workers});
+    return Sha256Of(RunToEnd("innerloop", TrainArguments(job, folder_ / workers, more)));
+  };
+  const std::string one = sha256("1");
+  EXPECT_EQ(one, sha256("3"));
+  EXPECT_EQ(one, Sha256AfterKilling("innerloop-coordinator", job, settings));
 }
 
 TEST_F(OwnModelTest, TrainsOnlyWhatIsAllowedAndSaysHow) {

@@ -10,6 +10,8 @@
 #include <filesystem>
 #include <list>
 
+#include <gtest/gtest.h>
+
 #include "tests/core/support/temporary_folder.h"
 
 extern char** environ;
@@ -172,7 +174,7 @@ bool AnyProcessMentions(const std::string& text) {
 }
 
 std::string JobPath(const std::string& name) {
-  return std::string(INNERLOOP_JOBS_DIR) + "/" + name + ".textproto";
+  return (fs::path(INNERLOOP_JOBS_DIR) / (name + ".textproto")).string();
 }
 
 std::string OmniglotPath(std::string* why) {
@@ -199,6 +201,20 @@ std::string OmniglotPath(std::string* why) {
     return "";
   }
   return path = made;
+}
+
+std::string MachinesPath() {
+  const std::string folder = NewFolder();
+  const std::string table = folder + "/machines.csv";
+  const std::string made = folder + "/machines.safetensors";
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"dataset", "example", "machines", "--out", table},
+        std::vector<std::string>{"dataset", "import", "csv", table, "--features", "line1-line48",
+                                 "--target", "condition", "--group", "machine", "--out", made}}) {
+    const Outcome outcome = RunToEnd("innerloop", arguments);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  }
+  return made;
 }
 
 }  // namespace innerloop::integration

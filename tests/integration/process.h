@@ -62,11 +62,14 @@ bool AnyProcessMentions(const std::string& text);
 // A fresh folder that is removed at the end of the program.
 std::string NewFolder();
 
-// Path of an example job.
+// Path of an example job, or of the job file whose absolute path without its ending this is.
 std::string JobPath(const std::string& name);
 
 // The data set "omniglot" as a file, imported once per test program; empty, with `*why` filled in,
 // when the archives are not to be had.
 std::string OmniglotPath(std::string* why);
+
+// The example data set "machines", which has groups, as a file.
+std::string MachinesPath();
 
 }  // namespace innerloop::integration

@@ -61,9 +61,9 @@ absl::StatusOr<std::unique_ptr<TaskSource>> GroupedSource::Create(
   INNERLOOP_ASSIGN_OR_RETURN(ClassLists groups, ResolveSplit(*dataset, resolved.split()));
   auto source = std::unique_ptr<GroupedSource>(
       new GroupedSource(resolved, std::move(dataset), std::move(groups)));
-  INNERLOOP_ASSIGN_OR_RETURN(const std::vector<uint32_t> usable,
+  INNERLOOP_ASSIGN_OR_RETURN(const std::vector<uint32_t>* usable,
                              source->Usable(v1::SPLIT_TRAIN, source->sizes(), "tasks.grouped"));
-  LogLeftOut(resolved, source->groups_.train.size(), usable.size());
+  LogLeftOut(resolved, source->groups_.train.size(), usable->size());
   if (resolved.standardise()) {
     source->Standardise();
   }
@@ -82,10 +82,19 @@ TaskShape GroupedSource::shape() const {
           .classification = targets == 0};
 }
 
-absl::StatusOr<std::vector<uint32_t>> GroupedSource::Usable(v1::Split split, const TaskSizes& sizes,
-                                                            absl::string_view field) const {
-  return UsableGroups(*dataset_, spec_, groups_.Of(split), split, sizes.shots, sizes.queries,
-                      field);
+absl::StatusOr<const std::vector<uint32_t>*> GroupedSource::Usable(v1::Split split,
+                                                                   const TaskSizes& sizes,
+                                                                   absl::string_view field) const {
+  const absl::MutexLock lock(&mu_);
+  const auto key = std::make_tuple(split, sizes.shots, sizes.queries);
+  auto found = usable_.find(key);
+  if (found == usable_.end()) {
+    INNERLOOP_ASSIGN_OR_RETURN(std::vector<uint32_t> usable,
+                               UsableGroups(*dataset_, spec_, groups_.Of(split), split, sizes.shots,
+                                            sizes.queries, field));
+    found = usable_.emplace(key, std::move(usable)).first;
+  }
+  return &found->second;
 }
 
 absl::Status GroupedSource::Check(v1::Split split, const TaskSizes& sizes,
@@ -211,7 +220,7 @@ TaskBatch GroupedSource::Sample(const TaskKey& key, uint64_t first, uint64_t las
                   .support = Allocate(tasks, sizes.shots),
                   .query = Allocate(tasks, sizes.queries)};
   // Checked before.
-  const std::vector<uint32_t> groups = Usable(key.split, sizes, "tasks.grouped").value();
+  const std::vector<uint32_t>& groups = *Usable(key.split, sizes, "tasks.grouped").value();
   for (int64_t t = 0; t < tasks; ++t) {
     CounterRandom random = RandomOfTask(key, first + static_cast<uint64_t>(t));
     const uint32_t group = groups[random.Below(groups.size())];

@@ -1,16 +1,20 @@
 // A task for each group of a data set: a user, a machine, an assay.
 #pragma once
 
-#include <array>
+#include <cstdint>
+#include <map>
 #include <memory>
+#include <tuple>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "core/meta/tasks/task_source.h"
 #include "core/support/random.h"
 
 namespace innerloop::meta {
 
-// Made by CreateTaskSource. Immutable; thread-safe.
+// Made by CreateTaskSource. Thread-safe.
 //
 // A task's stream of random numbers gives the group, uniformly among those of the split that the
 // sizes leave (in the data set's order), then an order of its examples. The support set takes the
@@ -35,8 +39,11 @@ class GroupedSource : public TaskSource {
       : spec_(resolved), dataset_(std::move(dataset)), groups_(std::move(groups)) {}
   // Means and reciprocal standard deviations over the training groups' examples.
   void Standardise();
-  absl::StatusOr<std::vector<uint32_t>> Usable(v1::Split split, const TaskSizes& sizes,
-                                               absl::string_view field) const;
+  // Those of the split that tasks of these sizes are drawn from, found once for each size; they
+  // stay where they are.
+  absl::StatusOr<const std::vector<uint32_t>*> Usable(v1::Split split, const TaskSizes& sizes,
+                                                      absl::string_view field) const
+      ABSL_LOCKS_EXCLUDED(mu_);
   Examples Allocate(int64_t tasks, int64_t count) const;
   // The first `support` and then `queries` of a group's examples in a random order, by index.
   std::vector<int64_t> Draw(CounterRandom& random, uint32_t group, int64_t support,
@@ -51,6 +58,11 @@ class GroupedSource : public TaskSource {
   // One for each feature; empty when features stay as they are.
   std::vector<float> means_;
   std::vector<float> scales_;
+
+  mutable absl::Mutex mu_;
+  // By split, shots and queries.
+  mutable std::map<std::tuple<v1::Split, int64_t, int64_t>, std::vector<uint32_t>> usable_
+      ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace innerloop::meta

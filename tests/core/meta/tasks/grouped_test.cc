@@ -3,6 +3,8 @@
 #include <map>
 #include <set>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -274,6 +276,38 @@ TEST(GroupedSource, FeaturesAreStandardisedByTheTrainingGroups) {
       Source("split { names { train: 'g7' test: 'g5' } } shots: 8 queries: 8 standardise: true");
   const TaskBatch test = one->Sample({.seed = 2, .split = v1::SPLIT_TEST}, 0, 3, one->sizes());
   EXPECT_TRUE((test.query.inputs.select(2, 1) == -2).all().item<bool>());
+}
+
+TEST(GroupedSource, EachSplitAndSizeHasItsOwnGroupsWhateverWasAskedForBefore) {
+  const std::string split =
+      "split { names { train: ['g4', 'g5', 'g6', 'g7'] test: ['g1', 'g2'] } } ";
+  const auto groups = [](const TaskSource& source, v1::Split part, const TaskSizes& sizes) {
+    const TaskBatch tasks = source.Sample({.seed = 5, .split = part}, 0, 60, sizes);
+    std::set<float> seen;
+    for (int64_t t = 0; t < tasks.tasks(); ++t) {
+      seen.insert(tasks.support.inputs[t][0][1].item<float>());
+    }
+    return seen;
+  };
+  const TaskSizes small{.ways = 1, .shots = 2, .queries = 2};
+  const TaskSizes large{.ways = 1, .shots = 10, .queries = 7};
+  const auto source = Source(split + "shots: 2 queries: 2");
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(groups(*source, v1::SPLIT_TRAIN, small), (std::set<float>{4, 5, 6, 7}));
+    EXPECT_EQ(groups(*source, v1::SPLIT_TRAIN, large), (std::set<float>{6, 7}));
+    EXPECT_EQ(groups(*source, v1::SPLIT_TEST, small), (std::set<float>{1, 2}));
+  }
+  // From several threads at once, each with sizes that nobody asked for before.
+  std::vector<std::thread> threads;
+  for (int64_t shots = 3; shots <= 6; ++shots) {
+    threads.emplace_back([&, shots] {
+      const TaskSizes sizes{.ways = 1, .shots = shots, .queries = 13 - shots};
+      EXPECT_EQ(groups(*source, v1::SPLIT_TRAIN, sizes), (std::set<float>{4, 5, 6, 7}));
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
 }
 
 TEST(GroupedSource, CheckSeesEachSplitWithItsSizes) {
