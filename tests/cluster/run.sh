@@ -124,12 +124,12 @@ grep -q -- '--tls-cert' <<<"$message" || fail "a coordinator that listens to eve
 say "Starting the cluster"
 started=$SECONDS
 compose up -d --scale worker=2 >"$scratch/up.log" 2>&1 || { cat "$scratch/up.log" >&2; fail "docker-compose up"; }
-"$tree/deploy/compose/client-files.sh" "$scratch/config/innerloop"
-export XDG_CONFIG_HOME=$scratch/config INNERLOOP_COORDINATOR=localhost:$INNERLOOP_PORT
+"$tree/deploy/compose/client-files.sh" "$scratch/certificates"
+export INNERLOOP_COORDINATOR=localhost:$INNERLOOP_PORT INNERLOOP_TLS_DIR=$scratch/certificates
 workers() { [ "$(innerloop workers --format json | jq '[.[] | select(.state == "CONNECTED")] | length')" -eq "$1" ]; }
 await "two workers" 60 workers 2
 printf 'coordinator and two workers were there after %d s\n' $((SECONDS - started))
-if XDG_CONFIG_HOME=$scratch/nobody innerloop list 2>"$scratch/stranger"; then
+if env -u INNERLOOP_TLS_DIR "$host/bin/innerloop" list 2>"$scratch/stranger"; then
   fail "a client without a certificate was let in"
 fi
 cat "$scratch/stranger"
@@ -182,7 +182,7 @@ tail -3 "$scratch/watch.log"
 cluster=$(innerloop show "$id" --format json | jq -r .last_checkpoint.parameters_sha256)
 
 say "The same job on this machine alone"
-local_run=$(env -u INNERLOOP_COORDINATOR "$host/bin/innerloop" train "$job" --set "iterations=$iterations" "${data[@]}" --workers 1 \
+local_run=$(env -u INNERLOOP_COORDINATOR -u INNERLOOP_TLS_DIR "$host/bin/innerloop" train "$job" --set "iterations=$iterations" "${data[@]}" --workers 1 \
   --state-dir "$scratch/local" --format json | jq -r .parameters_sha256)
 printf 'cluster %s\nlocal   %s\n' "$cluster" "$local_run"
 [ -n "$cluster" ] && [ "$cluster" = "$local_run" ] || fail "the parameters differ"
