@@ -122,8 +122,7 @@ class NamedUnits {
       }
       if (!found) {
         return units_.Invalid(".names.", part, ": no ", units_.one, " of '", units_.dataset_name,
-                              "' is called '", name, "'; the nearest of its ", units_.count(),
-                              " is '", NearestName(units_.names, name), "'");
+                              "' is called '", name, "'; ", KnownNames(units_.names, name));
       }
     }
     std::vector<uint32_t> list;

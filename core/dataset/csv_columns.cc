@@ -1,6 +1,7 @@
 #include "core/dataset/csv_columns.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -21,7 +22,7 @@ absl::Status Invalid(const Parts&... what) {
 
 bool IsNumber(const std::string& cell) {
   double ignored = 0;
-  return absl::SimpleAtod(cell, &ignored);
+  return ParseDecimal(cell, ignored);
 }
 
 absl::StatusOr<Places> PlacesOf(const std::vector<std::string>& header) {
@@ -41,8 +42,7 @@ absl::StatusOr<size_t> Find(const std::string& name, const Places& places,
                             const std::vector<std::string>& header) {
   const auto found = places.find(name);
   if (found == places.end()) {
-    return Invalid("no column is called '", name, "'; the nearest of ", header.size(), " is '",
-                   NearestName(header, name), "'");
+    return Invalid("no column is called '", name, "'; ", KnownNames(header, name));
   }
   return found->second;
 }
@@ -51,10 +51,14 @@ absl::StatusOr<size_t> Find(const std::string& name, const Places& places,
 absl::Status Append(const std::string& item, const Places& places,
                     const std::vector<std::string>& header, std::vector<size_t>& columns) {
   if (!places.contains(item)) {
+    std::string unknown_end;
     for (size_t at = item.find('-'); at != std::string::npos; at = item.find('-', at + 1)) {
       const auto first = places.find(item.substr(0, at));
       const auto last = places.find(item.substr(at + 1));
       if (first == places.end() || last == places.end()) {
+        if (first != places.end() || last != places.end()) {
+          unknown_end = first == places.end() ? item.substr(0, at) : item.substr(at + 1);
+        }
         continue;
       }
       if (first->second > last->second) {
@@ -65,6 +69,10 @@ absl::Status Append(const std::string& item, const Places& places,
         columns.push_back(i);
       }
       return absl::OkStatus();
+    }
+    if (!unknown_end.empty()) {
+      return Invalid("no column is called '", unknown_end, "', as '", item, "' has it; ",
+                     KnownNames(header, unknown_end));
     }
   }
   INNERLOOP_ASSIGN_OR_RETURN(const size_t column, Find(item, places, header));
@@ -90,6 +98,26 @@ absl::Status CheckOnce(const CsvColumns& columns, const std::vector<std::string>
 }
 
 }  // namespace
+
+bool ParseDecimal(const std::string& cell, double& number) {
+  constexpr char kOfDecimals[] = "0123456789+-.eE \t\r\n";
+  return cell.find_first_not_of(kOfDecimals) == std::string::npos &&
+         absl::SimpleAtod(cell, &number);
+}
+
+absl::StatusOr<float> NumberOf(const std::string& cell, const std::string& column) {
+  double number = 0;
+  if (!ParseDecimal(cell, number)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "column '", column, "' is '", cell.substr(0, 100), "'; a decimal number is expected"));
+  }
+  const auto value = static_cast<float>(number);
+  if (!std::isfinite(value)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("column '", column, "' is ", cell, ", which is beyond float32's range"));
+  }
+  return value;
+}
 
 absl::StatusOr<CsvColumns> ChooseColumns(const CsvImportOptions& options,
                                          const std::vector<std::string>& header) {

@@ -1,4 +1,4 @@
-// Which columns of a CSV file an import takes.
+// What an import takes of a CSV file: columns, and which of their cells are numbers.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +18,15 @@ struct CsvColumns {
   std::vector<size_t> targets;
   std::optional<size_t> group;
 };
+
+// Whether a cell is a decimal number, as "-2.5e3": not hexadecimal, "inf" or "nan". Beyond double's
+// range it is infinite.
+bool ParseDecimal(const std::string& cell, double& number);
+// INVALID_ARGUMENT, naming the column, for what is no such number or beyond float32.
+absl::StatusOr<float> NumberOf(const std::string& cell, const std::string& column);
+
+// The number in a cell of this column. INVALID_ARGUMENT when it is none, or beyond float32's range.
+absl::StatusOr<float> NumberOf(const std::string& cell, const std::string& column);
 
 // INVALID_ARGUMENT says which column is missing, there twice, or asked for twice.
 absl::StatusOr<CsvColumns> ChooseColumns(const CsvImportOptions& options,

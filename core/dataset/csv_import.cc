@@ -1,22 +1,25 @@
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/dataset/csv_columns.h"
+#include "core/dataset/csv_hints.h"
 #include "core/dataset/csv_reader.h"
 #include "core/dataset/import.h"
+#include "core/dataset/preparation.h"
+#include "core/support/counted.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop {
 namespace {
 
 constexpr int64_t kProgressEvery = 10'000;
+// Classes whose names the preparation tells.
+constexpr size_t kMostClassEntries = 1000;
 
 // Different texts, numbered in the order in which they come.
 class Numbering {
@@ -45,6 +48,8 @@ class Numbering {
 
 // Rows as they come.
 struct Rows {
+  // Of the features, where rows have no groups.
+  std::vector<RunWatch> watched;
   std::vector<float> features;
   std::vector<float> targets;
   std::vector<int64_t> labels;
@@ -54,20 +59,6 @@ struct Rows {
   int64_t count = 0;
   int64_t skipped = 0;
 };
-
-absl::StatusOr<float> NumberOf(const std::string& cell, const std::string& column) {
-  double number = 0;
-  if (!absl::SimpleAtod(cell, &number) || !std::isfinite(number)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("column '", column, "' is '", cell.substr(0, 100), "'; a number is expected"));
-  }
-  const auto value = static_cast<float>(number);
-  if (!std::isfinite(value)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("column '", column, "' is ", cell, ", which is beyond float32's range"));
-  }
-  return value;
-}
 
 // The first of the columns whose cell is empty, or npos.
 size_t FirstMissing(const std::vector<std::string>& cells, const CsvColumns& columns) {
@@ -87,8 +78,8 @@ size_t FirstMissing(const std::vector<std::string>& cells, const CsvColumns& col
 absl::Status AddRow(const std::vector<std::string>& cells, const std::vector<std::string>& header,
                     const CsvColumns& columns, const CsvImportOptions& options, Rows& rows) {
   if (cells.size() != header.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the row has ", cells.size(), " cells; the first line has ", header.size()));
+    return absl::InvalidArgumentError(absl::StrCat("the row has ", Counted(cells.size(), "cell"),
+                                                   "; the first line has ", header.size()));
   }
   if (const size_t missing = FirstMissing(cells, columns); missing != std::string::npos) {
     if (options.skip_missing) {
@@ -99,9 +90,13 @@ absl::Status AddRow(const std::vector<std::string>& cells, const std::vector<std
                                                    "' is empty; --skip-missing leaves such rows "
                                                    "out"));
   }
-  for (const size_t column : columns.features) {
+  for (size_t i = 0; i < columns.features.size(); ++i) {
+    const size_t column = columns.features[i];
     INNERLOOP_ASSIGN_OR_RETURN(const float value, NumberOf(cells[column], header[column]));
     rows.features.push_back(value);
+    if (!rows.watched.empty()) {
+      rows.watched[i].Add(value);
+    }
   }
   for (const size_t column : columns.targets) {
     if (options.regression) {
@@ -154,6 +149,16 @@ void Renumber(const std::vector<int64_t>& renumbered, std::vector<int64_t>& numb
   }
 }
 
+std::vector<std::string> NamesOf(const std::vector<size_t>& columns,
+                                 const std::vector<std::string>& header) {
+  std::vector<std::string> names;
+  names.reserve(columns.size());
+  for (const size_t column : columns) {
+    names.push_back(header[column]);
+  }
+  return names;
+}
+
 DatasetContent ContentOf(Rows rows, const CsvColumns& columns, const CsvImportOptions& options) {
   DatasetContent content;
   content.name = options.name;
@@ -180,7 +185,8 @@ DatasetContent ContentOf(Rows rows, const CsvColumns& columns, const CsvImportOp
 }  // namespace
 
 absl::StatusOr<DatasetContent> ImportCsv(const CsvImportOptions& options,
-                                         const ImportProgress& progress) {
+                                         const ImportProgress& progress,
+                                         std::vector<std::string>* hints) {
   INNERLOOP_RETURN_IF_ERROR(CheckOptions(options));
   INNERLOOP_ASSIGN_OR_RETURN(CsvReader reader, CsvReader::Open(options.file));
   std::vector<std::string> header;
@@ -193,6 +199,7 @@ absl::StatusOr<DatasetContent> ImportCsv(const CsvImportOptions& options,
     return reader.ErrorAt(reader.line(), columns.status().message());
   }
   Rows rows;
+  rows.watched.resize(options.group.empty() ? columns->features.size() : 0);
   std::vector<std::string> cells;
   for (;;) {
     INNERLOOP_ASSIGN_OR_RETURN(const bool more, reader.Next(cells));
@@ -210,15 +217,25 @@ absl::StatusOr<DatasetContent> ImportCsv(const CsvImportOptions& options,
     return reader.ErrorAt(1, absl::StrCat("no rows follow the first line",
                                           rows.skipped > 0 ? " but such with empty cells" : ""));
   }
-  std::vector<std::string> targets;
-  for (const size_t column : columns->targets) {
-    targets.push_back(header[column]);
-  }
+  const std::vector<std::string> targets = NamesOf(columns->targets, header);
   const int64_t skipped = rows.skipped;
+  const std::vector<RunWatch> watched = std::move(rows.watched);
   DatasetContent content = ContentOf(std::move(rows), *columns, options);
+  if (hints != nullptr) {
+    *hints = HintsAbout(options, content.class_names, NamesOf(columns->features, header), watched);
+  }
   content.preparation = {"format=csv", absl::StrCat("target=", absl::StrJoin(targets, ","))};
   if (!options.group.empty()) {
     content.preparation.push_back(absl::StrCat("group=", options.group));
+  }
+  const auto add = [&content](absl::string_view key, const std::vector<std::string>& values) {
+    for (std::string& entry : PreparationEntries(key, values)) {
+      content.preparation.push_back(std::move(entry));
+    }
+  };
+  add("feature", RunsOf(columns->features, header));
+  if (!options.group.empty() && content.class_names.size() <= kMostClassEntries) {
+    add("class", content.class_names);
   }
   if (skipped > 0) {
     content.preparation.push_back(absl::StrCat("skipped_rows=", skipped));

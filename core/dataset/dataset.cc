@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/base/call_once.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/dataset/dataset_format.h"
 #include "core/support/checksum.h"
@@ -139,9 +140,15 @@ absl::Status Dataset::State::Read(const SafeTensorsView& view) {
 absl::StatusOr<std::shared_ptr<const Dataset>> Dataset::Open(const std::string& path) {
   INNERLOOP_ASSIGN_OR_RETURN(MappedFile file, MappedFile::Open(path));
   auto state = std::make_unique<State>(std::move(file));
-  INNERLOOP_ASSIGN_OR_RETURN(const SafeTensorsView view,
-                             ParseSealed(state->file.bytes(), kDatasetFormat, path));
-  if (const absl::Status read = state->Read(view); !read.ok()) {
+  const absl::StatusOr<SafeTensorsView> view =
+      ParseSealed(state->file.bytes(), kDatasetFormat, path);
+  if (!view.ok() && (absl::EndsWith(path, ".csv") || absl::EndsWith(path, ".csv.gz"))) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", path, "' is a table, not a data set; to make one of it: innerloop dataset import csv ",
+        path, " --target COLUMN --out NAME.safetensors, with --group COLUMN for grouped tasks"));
+  }
+  INNERLOOP_RETURN_IF_ERROR(view.status());
+  if (const absl::Status read = state->Read(*view); !read.ok()) {
     return absl::InvalidArgumentError(absl::StrCat("data set '", path, "': ", read.message()));
   }
   return std::shared_ptr<const Dataset>(new Dataset(std::move(state)));

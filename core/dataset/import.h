@@ -68,7 +68,11 @@ struct CsvImportOptions {
 // no numbers, columns that are unknown (with the nearest known one) or given twice, rows of another
 // length than the first line's, no rows at all, numbers that float32 does not hold, regression
 // without groups.
+//
+// `hints`, if not null, is set to what may have been meant otherwise, one line each: a target of
+// quantities without `regression`, one class alone, a feature that looks like a group.
 absl::StatusOr<DatasetContent> ImportCsv(const CsvImportOptions& options,
-                                         const ImportProgress& progress);
+                                         const ImportProgress& progress,
+                                         std::vector<std::string>* hints = nullptr);
 
 }  // namespace innerloop

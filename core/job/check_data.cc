@@ -1,6 +1,6 @@
 #include "core/job/check_data.h"
 
-#include "absl/functional/function_ref.h"
+#include "core/job/scheduled_evaluations.h"
 #include "core/job/task_view.h"
 #include "core/job/usable_classes.h"
 #include "core/job/usable_groups.h"
@@ -9,54 +9,49 @@
 namespace innerloop {
 namespace {
 
-// Of the evaluations that the job schedules.
-absl::Status CheckSchedule(
-    const v1::EvaluationSchedule& evaluation,
-    absl::FunctionRef<absl::Status(const v1::EvaluationProtocol&, absl::string_view field)> check) {
-  if (evaluation.every() > 0) {
-    INNERLOOP_RETURN_IF_ERROR(check(evaluation.periodic(), "evaluation.periodic"));
-  }
-  return evaluation.skip_final() ? absl::OkStatus() : check(evaluation.final(), "evaluation.final");
+// Tasks of these sizes from a part of the job's split, for what is called `field` in messages.
+absl::Status CheckSizes(const v1::TaskSource& tasks, const Dataset& dataset,
+                        const ClassLists& lists, v1::Split split, const TaskCounts& sizes,
+                        absl::string_view field) {
+  return tasks.has_grouped() ? UsableGroups(dataset, tasks.grouped(), lists.Of(split), split,
+                                            sizes.shots, sizes.queries, field)
+                                   .status()
+                             : CheckClasses(dataset, tasks.episodes(), lists.Of(split), split,
+                                            sizes.ways, sizes.shots, sizes.queries, field);
 }
 
-absl::Status CheckGroups(const v1::JobSpec& resolved, const Dataset& dataset) {
-  const v1::GroupedTasks& tasks = resolved.tasks().grouped();
-  INNERLOOP_ASSIGN_OR_RETURN(const ClassLists lists, ResolveSplit(dataset, tasks.split()));
-  const auto check = [&](v1::Split split, int64_t shots, int64_t queries, absl::string_view field) {
-    return UsableGroups(dataset, tasks, lists.Of(split), split, shots, queries, field).status();
-  };
-  INNERLOOP_RETURN_IF_ERROR(check(v1::SPLIT_TRAIN, static_cast<int64_t>(TrainingShots(resolved)),
-                                  tasks.queries(), "tasks.grouped"));
-  return CheckSchedule(
-      resolved.evaluation(), [&](const v1::EvaluationProtocol& protocol, absl::string_view field) {
-        return check(protocol.split(), protocol.shots(), protocol.queries(), field);
-      });
-}
-
-absl::Status CheckEpisodes(const v1::JobSpec& resolved, const Dataset& dataset) {
-  const v1::EpisodeTasks& tasks = resolved.tasks().episodes();
-  INNERLOOP_ASSIGN_OR_RETURN(const ClassLists lists, ResolveSplit(dataset, tasks.split()));
-  const auto check = [&](v1::Split split, int64_t ways, int64_t shots, int64_t queries,
-                         absl::string_view field) {
-    return CheckClasses(dataset, tasks, lists.Of(split), split, ways, shots, queries, field);
-  };
-  INNERLOOP_RETURN_IF_ERROR(check(v1::SPLIT_TRAIN, tasks.ways(),
-                                  static_cast<int64_t>(TrainingShots(resolved)), tasks.queries(),
-                                  "tasks.episodes"));
-  return CheckSchedule(resolved.evaluation(), [&](const v1::EvaluationProtocol& protocol,
-                                                  absl::string_view field) {
-    return check(protocol.split(), protocol.ways(), protocol.shots(), protocol.queries(), field);
-  });
+TaskCounts SizesOf(const v1::EvaluationProtocol& protocol) {
+  return {.ways = protocol.ways(), .shots = protocol.shots(), .queries = protocol.queries()};
 }
 
 }  // namespace
 
 absl::Status CheckJobAgainstData(const v1::JobSpec& resolved, const Dataset& dataset) {
+  const v1::TaskSource& tasks = resolved.tasks();
+  if (!UsesData(tasks)) {
+    return absl::OkStatus();
+  }
+  const DataUse use = DataUseOf(tasks);
+  INNERLOOP_ASSIGN_OR_RETURN(const ClassLists lists, ResolveSplit(dataset, *use.split));
+  TaskCounts training = CountsOf(tasks);
+  training.shots = static_cast<uint32_t>(TrainingShots(resolved));
+  INNERLOOP_RETURN_IF_ERROR(
+      CheckSizes(tasks, dataset, lists, v1::SPLIT_TRAIN, training, use.field));
+  return CheckEach(
+      resolved.evaluation(), [&](const v1::EvaluationProtocol& protocol, absl::string_view field) {
+        return CheckSizes(tasks, dataset, lists, protocol.split(), SizesOf(protocol), field);
+      });
+}
+
+absl::Status CheckProtocolAgainstData(const v1::JobSpec& resolved,
+                                      const v1::EvaluationProtocol& protocol,
+                                      const Dataset& dataset, absl::string_view field) {
   if (!UsesData(resolved.tasks())) {
     return absl::OkStatus();
   }
-  return resolved.tasks().has_grouped() ? CheckGroups(resolved, dataset)
-                                        : CheckEpisodes(resolved, dataset);
+  INNERLOOP_ASSIGN_OR_RETURN(const ClassLists lists,
+                             ResolveSplit(dataset, *DataUseOf(resolved.tasks()).split));
+  return CheckSizes(resolved.tasks(), dataset, lists, protocol.split(), SizesOf(protocol), field);
 }
 
 }  // namespace innerloop

@@ -12,4 +12,9 @@ namespace innerloop {
 // split of 'digits' has 10 classes".
 absl::Status CheckJobAgainstData(const v1::JobSpec& resolved, const Dataset& dataset);
 
+// The same for an evaluation by a resolved protocol, called `field` in messages.
+absl::Status CheckProtocolAgainstData(const v1::JobSpec& resolved,
+                                      const v1::EvaluationProtocol& protocol,
+                                      const Dataset& dataset, absl::string_view field);
+
 }  // namespace innerloop

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "core/job/field_names.h"
 #include "core/job/job_spec.h"
 
 namespace innerloop {
@@ -23,15 +24,6 @@ using google::protobuf::Descriptor;
 using google::protobuf::EnumDescriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
-
-std::string FieldNames(const Descriptor& type) {
-  std::vector<std::string> names;
-  names.reserve(type.field_count());
-  for (int i = 0; i < type.field_count(); ++i) {
-    names.push_back(type.field(i)->name());
-  }
-  return absl::StrJoin(names, ", ");
-}
 
 // "second" stands for ORDER_SECOND.
 std::string FullEnumName(const EnumDescriptor& type, absl::string_view value) {
@@ -45,22 +37,17 @@ std::string FullEnumName(const EnumDescriptor& type, absl::string_view value) {
   return std::string(value);
 }
 
-std::string EnumNames(const EnumDescriptor& type) {
-  std::vector<std::string> names;
-  for (int i = 1; i < type.value_count(); ++i) {
-    names.push_back(type.value(i)->name());
-  }
-  return absl::StrJoin(names, ", ");
-}
-
 std::string Expected(const FieldDescriptor& field) {
-  if (field.enum_type() != nullptr) {
-    return absl::StrCat("one of ", EnumNames(*field.enum_type()));
-  }
   if (field.message_type() != nullptr) {
-    return absl::StrCat("{...} with the fields ", FieldNames(*field.message_type()));
+    const std::string fields = job::FieldNames(*field.message_type());
+    return field.is_repeated()
+               ? absl::StrCat("a list [{...}, {...}] of entries with the fields ", fields)
+               : absl::StrCat("{...} with the fields ", fields);
   }
-  return absl::StrCat("a value of type ", field.is_repeated() ? "list of " : "", field.type_name());
+  const std::string value = field.enum_type() != nullptr
+                                ? absl::StrCat("one of ", job::EnumNames(*field.enum_type()))
+                                : absl::StrCat("a value of type ", field.type_name());
+  return field.is_repeated() ? absl::StrCat("a list [A, B, ...], each ", value) : value;
 }
 
 std::string AsText(const FieldDescriptor& field, absl::string_view value) {
@@ -98,11 +85,15 @@ absl::Status SetField(v1::JobSpec& spec, absl::string_view assignment) {
     if (field == nullptr) {
       return absl::InvalidArgumentError(
           absl::StrCat("'", path, "': ", i == 0 ? "a job" : parts[i - 1], " has no field '",
-                       parts[i], "'; it has ", FieldNames(*message->GetDescriptor())));
+                       parts[i], "'; it has ", job::FieldNames(*message->GetDescriptor())));
     }
     if (i + 1 < parts.size()) {
-      if (field->message_type() == nullptr || field->is_repeated()) {
-        return absl::InvalidArgumentError(absl::StrCat("'", path, "': ", parts[i], " is ",
+      if (field->is_repeated()) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "'", path, "': ", parts[i], " is set as a whole: it takes ", Expected(*field)));
+      }
+      if (field->message_type() == nullptr) {
+        return absl::InvalidArgumentError(absl::StrCat("'", path, "': ", parts[i], " takes ",
                                                        Expected(*field), " and has no fields"));
       }
       message = message->GetReflection()->MutableMessage(message, field);

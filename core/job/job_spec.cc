@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "core/job/field_names.h"
 #include "core/job/task_view.h"
 #include "core/support/file_system.h"
 #include "core/support/status_macros.h"
@@ -29,7 +30,8 @@ class FirstError final : public google::protobuf::io::ErrorCollector {
   void AddError(int line, google::protobuf::io::ColumnNumber column,
                 const std::string& message) override {
     if (text_.empty()) {
-      text_ = absl::StrCat(file_name_, ":", line + 1, ":", column + 1, ": ", message);
+      text_ = absl::StrCat(file_name_, ":", line + 1, ":", column + 1, ": ",
+                           job::ExplainTextError(message));
     }
   }
   const std::string& text() const { return text_; }
@@ -118,7 +120,8 @@ absl::StatusOr<v1::JobSpec> ParseJobSpec(absl::string_view text, absl::string_vi
     if (!status.ok()) {
       const std::string why = status.message().ToString();
       return absl::InvalidArgumentError(
-          absl::StrCat(file_name, ": ", absl::string_view(why).substr(0, why.find('\n'))));
+          absl::StrCat(file_name, ": ",
+                       job::ExplainJsonError(absl::string_view(why).substr(0, why.find('\n')))));
     }
     return spec;
   }
@@ -154,9 +157,13 @@ std::optional<std::string> DataSetOf(const v1::JobSpec& spec) {
 
 std::vector<std::string> SpecDifferences(const v1::JobSpec& a, const v1::JobSpec& b) {
   google::protobuf::util::MessageDifferencer differencer;
-  for (const char* name :
-       {"name", "iterations", "evaluation", "checkpoint", "limits", "weight", "published"}) {
+  for (const char* name : {"name", "iterations", "evaluation", "checkpoint", "limits", "weight",
+                           "published", "labels", "note"}) {
     differencer.IgnoreField(v1::JobSpec::descriptor()->FindFieldByName(name));
+  }
+  // They follow from the data set and its split.
+  for (const char* name : {"feature_means", "feature_scales"}) {
+    differencer.IgnoreField(v1::GroupedTasks::descriptor()->FindFieldByName(name));
   }
   Differences differences;
   differencer.ReportDifferencesTo(&differences);

@@ -34,12 +34,22 @@ absl::Status LoadSplitFiles(v1::JobSpec& spec, const std::string& folder);
 absl::StatusOr<v1::JobSpec> ResolveJobSpec(const v1::JobSpec& spec,
                                            const v1::DataSetDescription* data_set);
 
+// Checks what is for people alone: name, labels and note. Part of ResolveJobSpec. INVALID_ARGUMENT
+// names the field.
+absl::Status CheckWords(const v1::JobSpec& spec);
+// Whether two specs differ in nothing but those.
+bool SameButForWords(const v1::JobSpec& a, const v1::JobSpec& b);
+
 // Fills in a protocol's defaults from the job, and checks it. `field` is its name in messages.
 absl::StatusOr<v1::EvaluationProtocol> ResolveProtocol(const v1::JobSpec& resolved,
                                                        const v1::EvaluationProtocol& protocol,
                                                        v1::Split default_split,
                                                        uint32_t default_episodes,
                                                        absl::string_view field);
+
+// Whether an example's outputs may depend on the other examples: batch norm, and users' own models,
+// of which it is not known. Else transduction makes no difference.
+bool MayMixExamples(const v1::ModelSpec& model);
 
 // Name of the data set that the job draws from; nullopt for generated tasks.
 std::optional<std::string> DataSetOf(const v1::JobSpec& spec);

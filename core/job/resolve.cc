@@ -22,6 +22,16 @@ std::string DefaultName(const v1::JobSpec& spec) {
   return absl::StrCat(member(spec.algorithm(), "kind"), "-", tasks).substr(0, 100);
 }
 
+// 1 to the value of another field.
+absl::Status AtMostAnother(absl::string_view field, uint32_t value, absl::string_view other,
+                           uint32_t most) {
+  return value >= 1 && value <= most
+             ? absl::OkStatus()
+             : absl::InvalidArgumentError(absl::StrCat(
+                   field, " is ", value, " and ", other, " ", most, "; ", field, " must be 1 to ",
+                   most, value > most ? absl::StrCat(", or ", other, " ", value, " or more") : ""));
+}
+
 absl::Status ResolveBatches(v1::JobSpec& spec) {
   if (spec.meta_batch() == 0) {
     return absl::InvalidArgumentError(absl::StrCat("meta_batch is missing or 0; it must be 1 to ",
@@ -32,14 +42,14 @@ absl::Status ResolveBatches(v1::JobSpec& spec) {
     spec.set_tasks_per_shard(std::min(64U, (spec.meta_batch() + 1) / 2));
   }
   INNERLOOP_RETURN_IF_ERROR(
-      InRange("tasks_per_shard", spec.tasks_per_shard(), 1U, spec.meta_batch()));
+      AtMostAnother("tasks_per_shard", spec.tasks_per_shard(), "meta_batch", spec.meta_batch()));
   if (!spec.has_tasks_per_chunk()) {
     spec.set_tasks_per_chunk(
         std::min(spec.tasks_per_shard(),
                  spec.model().has_conv4() || spec.model().has_torchscript() ? 8U : 32U));
   }
-  INNERLOOP_RETURN_IF_ERROR(
-      InRange("tasks_per_chunk", spec.tasks_per_chunk(), 1U, spec.tasks_per_shard()));
+  INNERLOOP_RETURN_IF_ERROR(AtMostAnother("tasks_per_chunk", spec.tasks_per_chunk(),
+                                          "tasks_per_shard", spec.tasks_per_shard()));
   if (spec.iterations() == 0) {
     return absl::InvalidArgumentError("iterations is missing or 0; it must be at least 1");
   }
@@ -119,9 +129,7 @@ absl::StatusOr<TaskShape> ShapeOfTasks(const v1::JobSpec& resolved,
 absl::StatusOr<v1::JobSpec> ResolveJobSpec(const v1::JobSpec& spec,
                                            const v1::DataSetDescription* data_set) {
   v1::JobSpec resolved = spec;
-  if (resolved.name().size() > 100) {
-    return absl::InvalidArgumentError("name has more than 100 characters");
-  }
+  INNERLOOP_RETURN_IF_ERROR(CheckWords(resolved));
   if (resolved.published_size() > 100) {
     return absl::InvalidArgumentError("published has more than 100 entries");
   }

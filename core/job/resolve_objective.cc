@@ -2,9 +2,12 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "absl/strings/str_join.h"
 #include "core/job/checks.h"
 #include "core/job/resolve_parts.h"
+#include "core/support/counted.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::job {
@@ -57,9 +60,10 @@ absl::Status ResolveMultiStep(const std::string& field, uint32_t inner_steps,
     term.mutable_step_weights()->Resize(static_cast<int>(inner_steps), 1.0 / inner_steps);
   }
   if (term.step_weights_size() != static_cast<int64_t>(inner_steps)) {
-    return absl::InvalidArgumentError(absl::StrCat(field, ".step_weights has ",
-                                                   term.step_weights_size(),
-                                                   " values; inner_steps is ", inner_steps));
+    return absl::InvalidArgumentError(
+        absl::StrCat(field, ".step_weights has ",
+                     Counted(static_cast<uint64_t>(term.step_weights_size()), "value"),
+                     "; inner_steps is ", inner_steps));
   }
   double sum = 0;
   for (int i = 0; i < term.step_weights_size(); ++i) {
@@ -72,37 +76,68 @@ absl::Status ResolveMultiStep(const std::string& field, uint32_t inner_steps,
                        absl::StrCat(field, ".step_weights are all 0; one must be above 0"));
 }
 
-bool HasChunkOfOne(const v1::JobSpec& spec, uint32_t tasks_per_chunk) {
+// How an iteration's tasks are cut.
+struct Cut {
+  uint32_t tasks_per_shard = 1;
+  uint32_t tasks_per_chunk = 1;
+};
+
+bool HasChunkOfOne(uint32_t meta_batch, const Cut& cut) {
   // Shards' sizes differ by at most one: the first is among the largest, the last the smallest.
   const auto shard_has = [&](uint64_t index) {
-    const TaskRange range = ShardTasks(spec, index);
-    return (range.last - range.first - 1) % tasks_per_chunk == 0;
+    const TaskRange range = Part(meta_batch, cut.tasks_per_shard, index);
+    return (range.last - range.first - 1) % cut.tasks_per_chunk == 0;
   };
-  return tasks_per_chunk == 1 || shard_has(0) || shard_has(ShardCount(spec) - 1);
+  return cut.tasks_per_chunk == 1 || shard_has(0) ||
+         shard_has(PartCount(meta_batch, cut.tasks_per_shard) - 1);
+}
+
+// The one nearest to the job's own that leaves no task alone: with its shards if possible, with
+// larger chunks only if need be. One shard and chunk of all tasks always does.
+Cut NearestCut(uint32_t meta_batch, const Cut& own) {
+  for (uint32_t distance = 0;; ++distance) {
+    for (const int64_t shard :
+         {int64_t{own.tasks_per_shard} - distance, int64_t{own.tasks_per_shard} + distance}) {
+      if (shard < 2 || shard > meta_batch) {
+        continue;
+      }
+      const auto size = static_cast<uint32_t>(shard);
+      const uint32_t chunk = std::min(own.tasks_per_chunk, size);
+      for (uint32_t smaller = chunk; smaller > 1; --smaller) {
+        if (!HasChunkOfOne(meta_batch, {size, smaller})) {
+          return {size, smaller};
+        }
+      }
+      for (uint32_t larger = chunk + 1; larger <= size; ++larger) {
+        if (!HasChunkOfOne(meta_batch, {size, larger})) {
+          return {size, larger};
+        }
+      }
+    }
+  }
 }
 
 absl::Status CheckPairs(const std::string& field, const v1::JobSpec& spec) {
-  if (!HasChunkOfOne(spec, spec.tasks_per_chunk())) {
+  const Cut own{spec.tasks_per_shard(), spec.tasks_per_chunk()};
+  if (!HasChunkOfOne(spec.meta_batch(), own)) {
     return absl::OkStatus();
   }
-  std::string remedy = "set tasks_per_shard to another value of at least 2";
+  std::vector<std::string> remedy;
   if (spec.meta_batch() == 1) {
-    remedy = "set meta_batch to 2 or more";
-  } else if (spec.tasks_per_shard() == 1) {
-    remedy = "set tasks_per_shard to 2 or more";
-  }
-  for (uint32_t size = spec.tasks_per_shard(); size > 1; --size) {
-    if (!HasChunkOfOne(spec, size)) {
-      remedy = absl::StrCat("set tasks_per_chunk to ", size);
-      if (size <= spec.tasks_per_chunk()) {
-        break;
-      }
+    remedy.emplace_back("meta_batch to 2 or more");
+  } else {
+    const Cut cut = NearestCut(spec.meta_batch(), own);
+    if (cut.tasks_per_shard != own.tasks_per_shard) {
+      remedy.push_back(absl::StrCat("tasks_per_shard to ", cut.tasks_per_shard));
+    }
+    if (cut.tasks_per_chunk != own.tasks_per_chunk) {
+      remedy.push_back(absl::StrCat("tasks_per_chunk to ", cut.tasks_per_chunk));
     }
   }
   return absl::InvalidArgumentError(absl::StrCat(
       field, " pairs each task with the next of its chunk; with meta_batch ", spec.meta_batch(),
       ", tasks_per_shard ", spec.tasks_per_shard(), " and tasks_per_chunk ", spec.tasks_per_chunk(),
-      " a chunk has one task: ", remedy));
+      " a chunk has one task: set ", absl::StrJoin(remedy, " and ")));
 }
 
 absl::Status ResolveContrastive(const std::string& field, const v1::JobSpec& spec,

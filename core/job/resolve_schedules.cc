@@ -87,6 +87,10 @@ absl::StatusOr<v1::EvaluationProtocol> ResolveProtocol(const v1::JobSpec& resolv
   return result;
 }
 
+bool MayMixExamples(const v1::ModelSpec& model) {
+  return job::UsesBatchStatistics(model) || model.has_torchscript();
+}
+
 namespace job {
 
 bool UsesBatchStatistics(const v1::ModelSpec& model) {
@@ -94,15 +98,25 @@ bool UsesBatchStatistics(const v1::ModelSpec& model) {
          (model.has_conv4() && model.conv4().norm() == v1::Conv4Model::NORM_BATCH);
 }
 
+namespace {
+
+absl::Status ResolvePeriodic(const v1::JobSpec& spec, v1::EvaluationProtocol& periodic) {
+  INNERLOOP_ASSIGN_OR_RETURN(periodic, ResolveProtocol(spec, periodic, v1::SPLIT_VALIDATION,
+                                                       kPeriodicEpisodes, "evaluation.periodic"));
+  return periodic.split() == v1::SPLIT_TEST
+             ? absl::InvalidArgumentError(
+                   "evaluation.periodic.split is SPLIT_TEST; periodic evaluations choose the best "
+                   "checkpoint, and what is chosen by the test split cannot be reported on it: "
+                   "SPLIT_VALIDATION is right")
+             : absl::OkStatus();
+}
+
+}  // namespace
+
 absl::Status ResolveSchedules(v1::JobSpec& spec) {
   v1::EvaluationSchedule& evaluation = *spec.mutable_evaluation();
-  INNERLOOP_ASSIGN_OR_RETURN(*evaluation.mutable_periodic(),
-                             ResolveProtocol(spec, evaluation.periodic(), v1::SPLIT_VALIDATION,
-                                             kPeriodicEpisodes, "evaluation.periodic"));
-  if (evaluation.periodic().split() == v1::SPLIT_TEST) {
-    return absl::InvalidArgumentError(
-        "evaluation.periodic.split is SPLIT_TEST; periodic evaluations choose the best checkpoint, "
-        "and what is chosen by the test split cannot be reported on it: SPLIT_VALIDATION is right");
+  if (evaluation.every() > 0) {  // else it is not used
+    INNERLOOP_RETURN_IF_ERROR(ResolvePeriodic(spec, *evaluation.mutable_periodic()));
   }
   INNERLOOP_ASSIGN_OR_RETURN(*evaluation.mutable_final(),
                              ResolveProtocol(spec, evaluation.final(), v1::SPLIT_TEST,

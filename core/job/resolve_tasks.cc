@@ -3,6 +3,7 @@
 #include "core/job/checks.h"
 #include "core/job/resolve_parts.h"
 #include "core/job/task_view.h"
+#include "core/support/counted.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::job {
@@ -95,17 +96,18 @@ absl::Status CheckEpisodesAgainstDataSet(const v1::JobSpec& spec,
                                                    "' has no classes to draw episodes from"));
   }
   if (tasks.ways() > data_set.classes()) {
-    return absl::InvalidArgumentError(absl::StrCat("tasks.episodes.ways is ", tasks.ways(),
-                                                   "; the data set '", tasks.dataset(), "' has ",
-                                                   data_set.classes(), " classes"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("tasks.episodes.ways is ", tasks.ways(), "; the data set '", tasks.dataset(),
+                     "' has ", Counted(data_set.classes(), "class", "classes")));
   }
   const uint64_t shots = std::max<uint64_t>(tasks.shots(), TrainingShots(spec));
   if (shots + tasks.queries() > data_set.smallest_class()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "training takes ", shots, " shots",
+        "training takes ", Counted(shots, "shot"),
         NeedsSecondSupport(spec.objective()) ? " (two support sets, for the contrastive term)" : "",
-        " and ", tasks.queries(), " queries per class; the smallest class of '", tasks.dataset(),
-        "' has ", data_set.smallest_class(), " examples"));
+        " and ", Counted(tasks.queries(), "query", "queries"),
+        " per class; the smallest class of '", tasks.dataset(), "' has ",
+        Counted(data_set.smallest_class(), "example")));
   }
   if (tasks.rotations() != v1::EpisodeTasks::ROTATIONS_NONE &&
       (data_set.example_shape_size() != 3 ||

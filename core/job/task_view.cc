@@ -2,19 +2,25 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
+#include "core/support/counted.h"
+
 namespace innerloop {
 
 bool UsesData(const v1::TaskSource& tasks) { return tasks.has_episodes() || tasks.has_grouped(); }
 
-DataUse DataUseOf(const v1::TaskSource& tasks) {
-  if (tasks.has_grouped()) {
-    const v1::GroupedTasks& grouped = tasks.grouped();
-    return {"tasks.grouped", &grouped.dataset(), &grouped.dataset_sha256(), &grouped.split(),
-            /*by_group=*/true};
-  }
-  const v1::EpisodeTasks& episodes = tasks.episodes();
-  return {"tasks.episodes", &episodes.dataset(), &episodes.dataset_sha256(), &episodes.split(),
+DataUse DataUseOf(const v1::EpisodeTasks& tasks) {
+  return {"tasks.episodes", &tasks.dataset(), &tasks.dataset_sha256(), &tasks.split(),
           /*by_group=*/false};
+}
+
+DataUse DataUseOf(const v1::GroupedTasks& tasks) {
+  return {"tasks.grouped", &tasks.dataset(), &tasks.dataset_sha256(), &tasks.split(),
+          /*by_group=*/true};
+}
+
+DataUse DataUseOf(const v1::TaskSource& tasks) {
+  return tasks.has_grouped() ? DataUseOf(tasks.grouped()) : DataUseOf(tasks.episodes());
 }
 
 void SetDataSetSha256(v1::TaskSource& tasks, const std::string& sha256) {
@@ -69,6 +75,11 @@ uint64_t TrainingShots(const v1::JobSpec& spec) {
   const uint32_t own = spec.algorithm().reptile().train_shots();
   const uint64_t shots = own > 0 ? own : CountsOf(spec.tasks()).shots;
   return NeedsSecondSupport(spec.objective()) ? 2 * shots : shots;
+}
+
+std::string ShotsAndQueries(int64_t shots, int64_t queries) {
+  return absl::StrCat(Counted(static_cast<uint64_t>(shots), "shot"), " and ",
+                      Counted(static_cast<uint64_t>(queries), "query", "queries"));
 }
 
 absl::string_view SplitName(v1::Split split) {

@@ -23,6 +23,8 @@ struct DataUse {
 bool UsesData(const v1::TaskSource& tasks);
 // For sources that use data alone.
 DataUse DataUseOf(const v1::TaskSource& tasks);
+DataUse DataUseOf(const v1::EpisodeTasks& tasks);
+DataUse DataUseOf(const v1::GroupedTasks& tasks);
 void SetDataSetSha256(v1::TaskSource& tasks, const std::string& sha256);
 // Null for generated tasks.
 v1::ClassSplit* MutableSplitOf(v1::TaskSource& tasks);
@@ -43,5 +45,7 @@ uint64_t TrainingShots(const v1::JobSpec& spec);
 
 // "training", "validation" or "test".
 absl::string_view SplitName(v1::Split split);
+// "1 shot and 15 queries".
+std::string ShotsAndQueries(int64_t shots, int64_t queries);
 
 }  // namespace innerloop

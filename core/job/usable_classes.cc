@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "core/job/empty_split.h"
 #include "core/job/task_view.h"
+#include "core/support/counted.h"
 
 namespace innerloop {
 namespace {
@@ -33,13 +35,19 @@ absl::Status CheckClasses(const Dataset& dataset, const v1::EpisodeTasks& tasks,
         absl::StrCat("tasks.episodes.within_group is true; the classes of the data set '",
                      tasks.dataset(), "' have no groups"));
   }
+  if (classes.empty()) {
+    return EmptySplit(DataUseOf(tasks), split, field);
+  }
   const int64_t available = RotationsPerClass(tasks, split) *
                             (tasks.within_group() ? LargestGroup(dataset, classes)
                                                   : static_cast<int64_t>(classes.size()));
   if (ways > available) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        field, ".ways is ", ways, "; the ", SplitName(split), " split of '", tasks.dataset(),
-        "' has ", available, " classes", tasks.within_group() ? " in its largest group" : ""));
+    // An evaluation that says nothing of its own has the tasks' ways.
+    return absl::InvalidArgumentError(
+        absl::StrCat(ways == tasks.ways() ? "tasks.episodes" : field, ".ways is ", ways, "; the ",
+                     SplitName(split), " split of '", tasks.dataset(), "' has ",
+                     Counted(static_cast<uint64_t>(available), "class", "classes"),
+                     tasks.within_group() ? " in its largest group" : ""));
   }
   const auto examples = [&](uint32_t c) {
     return dataset.class_begin(c + 1) - dataset.class_begin(c);
@@ -47,11 +55,11 @@ absl::Status CheckClasses(const Dataset& dataset, const v1::EpisodeTasks& tasks,
   const auto smallest =
       std::min_element(classes.begin(), classes.end(),
                        [&](uint32_t a, uint32_t b) { return examples(a) < examples(b); });
-  if (smallest != classes.end() && shots + queries > examples(*smallest)) {
+  if (shots + queries > examples(*smallest)) {
     return absl::InvalidArgumentError(absl::StrCat(
-        field, " takes ", shots, " shots and ", queries, " queries of each class; class '",
+        field, " takes ", ShotsAndQueries(shots, queries), " of each class; class '",
         dataset.class_names()[*smallest], "' of the ", SplitName(split), " split of '",
-        tasks.dataset(), "' has ", examples(*smallest), " examples"));
+        tasks.dataset(), "' has ", Counted(static_cast<uint64_t>(examples(*smallest)), "example")));
   }
   return absl::OkStatus();
 }

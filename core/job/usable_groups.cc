@@ -6,7 +6,9 @@
 #include <spdlog/spdlog.h>
 
 #include "absl/strings/str_cat.h"
+#include "core/job/empty_split.h"
 #include "core/job/task_view.h"
+#include "core/support/counted.h"
 
 namespace innerloop {
 namespace {
@@ -21,8 +23,9 @@ int64_t ExamplesOf(const Dataset& dataset, uint32_t group) {
 std::string NamesOf(const Dataset& dataset, const std::vector<uint32_t>& groups) {
   std::string names;
   for (size_t i = 0; i < std::min(groups.size(), kNamed); ++i) {
+    const auto examples = static_cast<uint64_t>(ExamplesOf(dataset, groups[i]));
     absl::StrAppend(&names, i > 0 ? ", '" : "'", dataset.group_names()[groups[i]], "' (",
-                    ExamplesOf(dataset, groups[i]), i > 0 ? ")" : " examples)");
+                    i > 0 ? absl::StrCat(examples) : Counted(examples, "example"), ")");
   }
   if (groups.size() > kNamed) {
     absl::StrAppend(&names, " and ", groups.size() - kNamed, " more");
@@ -37,6 +40,9 @@ absl::StatusOr<std::vector<uint32_t>> UsableGroups(const Dataset& dataset,
                                                    const std::vector<uint32_t>& groups,
                                                    v1::Split split, int64_t shots, int64_t queries,
                                                    absl::string_view field) {
+  if (groups.empty()) {
+    return EmptySplit(DataUseOf(tasks), split, field);
+  }
   const bool pads = tasks.small_groups() == v1::GroupedTasks::SMALL_GROUPS_PAD;
   const int64_t needed = pads ? 2 : shots + queries;
   std::vector<uint32_t> usable;
@@ -45,17 +51,17 @@ absl::StatusOr<std::vector<uint32_t>> UsableGroups(const Dataset& dataset,
     (ExamplesOf(dataset, group) < needed ? small : usable).push_back(group);
   }
   if (!small.empty() && tasks.small_groups() == v1::GroupedTasks::SMALL_GROUPS_REFUSE) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(field, " takes ", shots, " shots and ", queries, " queries of a group; ",
-                     small.size(), " of ", groups.size(), " groups of the ", SplitName(split),
-                     " split of '", tasks.dataset(), "' have fewer: ", NamesOf(dataset, small),
-                     "; small_groups can be SMALL_GROUPS_SKIP or SMALL_GROUPS_PAD"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        field, " takes ", ShotsAndQueries(shots, queries), " of a group; ", small.size(), " of ",
+        Counted(groups.size(), "group"), " of the ", SplitName(split), " split of '",
+        tasks.dataset(), "' ", small.size() == 1 ? "has" : "have", " fewer: ",
+        NamesOf(dataset, small), "; small_groups can be SMALL_GROUPS_SKIP or SMALL_GROUPS_PAD"));
   }
   if (usable.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        field, ": none of the ", groups.size(), " groups of the ", SplitName(split), " split of '",
-        tasks.dataset(), "' has the ", needed, " examples that ",
-        pads ? "padding needs" : absl::StrCat(shots, " shots and ", queries, " queries need")));
+        field, ": none of the ", Counted(groups.size(), "group"), " of the ", SplitName(split),
+        " split of '", tasks.dataset(), "' has the ", needed, " examples that ",
+        pads ? "padding needs" : absl::StrCat(ShotsAndQueries(shots, queries), " need")));
   }
   return usable;
 }

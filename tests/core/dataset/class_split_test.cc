@@ -113,7 +113,7 @@ TEST_F(ClassSplitTest, WhatCannotBeIsExplained) {
   EXPECT_THAT(Refused("fractions { train: 0.01 }"), HasSubstr("none of the 30 classes"));
   EXPECT_EQ(Refused("names { train: 'Latin/04' test: 'latin/07' }"),
             "tasks.episodes.split.names.test: no class of 'letters' is called 'latin/07'; the "
-            "nearest of its 30 is 'Latin/07'");
+            "nearest of 30 is 'Latin/07'");
   EXPECT_THAT(Refused("names { train: 'Hebrew/*' }"), HasSubstr("is called 'Hebrew/*'"));
   EXPECT_EQ(Refused("names { train: 'Latin/*' test: 'Latin/07' }"),
             "tasks.episodes.split.names has the class 'Latin/07' in both train and test");

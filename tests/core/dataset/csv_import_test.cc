@@ -63,7 +63,8 @@ TEST_F(CsvImportTest, WithGroupsExamplesAreSortedByGroupInTheFilesOrder) {
   EXPECT_THAT(content.groups, ElementsAre(0, 0, 1, 1));
   EXPECT_THAT(content.labels, ElementsAre(0, 1, 1, 1));
   EXPECT_THAT(content.features, ElementsAre(4, 5, 6, -1.5, 2000, 0.25, 1, 2, 3, 7, 8, 9));
-  EXPECT_THAT(content.preparation, ElementsAre("format=csv", "target=mood", "group=who"));
+  EXPECT_THAT(content.preparation, ElementsAre("format=csv", "target=mood", "group=who",
+                                               "feature=a-c", "class=bad", "class=good"));
   EXPECT_TRUE(WriteDataset(content, folder_ / "t").ok());
 }
 
@@ -116,11 +117,16 @@ TEST_F(CsvImportTest, RowsThatSpanThePiecesOfAFileAreWhole) {
 }
 
 TEST_F(CsvImportTest, CellsThatAreNoNumbersAreNamedWithTheirLine) {
-  EXPECT_EQ(ErrorOf("a,mood\n1,u\nabc,v\n"), ":3: column 'a' is 'abc'; a number is expected");
-  EXPECT_EQ(ErrorOf("a,mood\n\"1\n\",u\nnan,v\n"), ":4: column 'a' is 'nan'; a number is expected");
+  EXPECT_EQ(ErrorOf("a,mood\n1,u\nabc,v\n"),
+            ":3: column 'a' is 'abc'; a decimal number is expected");
+  EXPECT_EQ(ErrorOf("a,mood\n\"1\n\",u\nnan,v\n"),
+            ":4: column 'a' is 'nan'; a decimal number is expected");
+  EXPECT_EQ(ErrorOf("a,mood\n0x10,u\n"), ":2: column 'a' is '0x10'; a decimal number is expected");
+  EXPECT_EQ(ErrorOf("a,mood\n-inf,u\n"), ":2: column 'a' is '-inf'; a decimal number is expected");
+  EXPECT_THAT(ErrorOf("a,mood\n1e400,u\n"), HasSubstr("beyond float32's range"));
   EXPECT_EQ(ErrorOf("a,mood\n1e39,u\n"), ":2: column 'a' is 1e39, which is beyond float32's range");
   EXPECT_EQ(ErrorOf("g,a,y\nx,1,z\n", {.targets = {"y"}, .regression = true, .group = "g"}),
-            ":2: column 'y' is 'z'; a number is expected");
+            ":2: column 'y' is 'z'; a decimal number is expected");
 }
 
 TEST_F(CsvImportTest, EmptyCellsAreRefusedOrTheirRowsLeftOut) {
@@ -141,6 +147,10 @@ TEST_F(CsvImportTest, ColumnsThatDoNotFitAreNamed) {
             ":1: no column is called 'moot'; the nearest of 5 is 'mood'");
   EXPECT_EQ(ErrorOf(kTable, {.group = "whom"}),
             ":1: no column is called 'whom'; the nearest of 5 is 'who'");
+  EXPECT_EQ(ErrorOf(kTable, {.group = "quite another"}),
+            ":1: no column is called 'quite another'; there are 5: 'who', 'a', 'b', 'c', 'mood'");
+  EXPECT_EQ(ErrorOf("bit1,bit2,mood\n1,2,u\n", {.features = {"bit1-bit99"}}),
+            ":1: no column is called 'bit99', as 'bit1-bit99' has it; the nearest of 3 is 'bit1'");
   EXPECT_EQ(ErrorOf(kTable, {.features = {"c-a"}}),
             ":1: the columns 'c-a' run backwards; write a-c");
   EXPECT_THAT(ErrorOf(kTable, {.features = {"a", "mood"}}),
@@ -151,10 +161,35 @@ TEST_F(CsvImportTest, ColumnsThatDoNotFitAreNamed) {
   EXPECT_EQ(ErrorOf("mood\nu\n"), ":1: no column is left for the features");
 }
 
+TEST_F(CsvImportTest, HintsAtWhatMayHaveBeenMeantOtherwise) {
+  const auto hints_of = [this](const std::string& text, CsvImportOptions options) {
+    std::vector<std::string> hints;
+    options.file = folder_ / "t.csv";
+    WriteFile(options.file, text);
+    EXPECT_TRUE(ImportCsv(options, nullptr, &hints).ok());
+    return hints;
+  };
+  EXPECT_THAT(hints_of(kTable, {.targets = {"mood"}, .group = "who"}), ElementsAre());
+  EXPECT_THAT(hints_of("a,mood\n1,u\n2,u\n", {.targets = {"mood"}}),
+              ElementsAre("column 'mood' is 'u' in every row; there is nothing to tell apart"));
+  EXPECT_THAT(hints_of("a,stars\n1,4\n2,4.5\n3,5\n", {.targets = {"stars"}}),
+              ElementsAre(HasSubstr("'stars' has 3 different numbers, each taken as a class; if "
+                                    "they are quantities, give --regression and --group")));
+  EXPECT_THAT(hints_of("a,digit\n1,4\n2,3\n3,5\n", {.targets = {"digit"}}), ElementsAre());
+  std::string users = "user,pixel,y\n";
+  for (int i = 0; i < 20; ++i) {
+    absl::StrAppend(&users, i / 3, ",", i % 7, i % 2 == 0 ? ",u\n" : ",v\n");
+  }
+  EXPECT_THAT(hints_of(users, {.targets = {"y"}}),
+              ElementsAre(HasSubstr("'user' has 7 whole numbers, each in rows that stand "
+                                    "together, and is taken as a feature; if it tells groups, "
+                                    "give --group user")));
+}
+
 TEST_F(CsvImportTest, BrokenTablesAreRefused) {
   EXPECT_EQ(ErrorOf(""), ":1: the file is empty; its first line must name the columns");
   EXPECT_EQ(ErrorOf("a,mood\n"), ":1: no rows follow the first line");
-  EXPECT_EQ(ErrorOf("a,mood\n1,u\n2\n"), ":3: the row has 1 cells; the first line has 2");
+  EXPECT_EQ(ErrorOf("a,mood\n1,u\n2\n"), ":3: the row has 1 cell; the first line has 2");
   EXPECT_EQ(ErrorOf("a,mood\n1,u,3\n"), ":2: the row has 3 cells; the first line has 2");
   EXPECT_EQ(ErrorOf("a,mood\n1,\"u\n2,v\n"),
             ":2: the cell that begins here with a quote has none at its end");

@@ -200,7 +200,7 @@ TEST(Dataset, SplitsOfGroupedDataDivideGroups) {
   split.mutable_names()->add_validation("bo");
   EXPECT_EQ(ResolveSplit(*dataset, split).status().message(),
             "tasks.grouped.split.names.validation: no group of 'grouped' is called 'bo'; the "
-            "nearest of its 2 is 'bob'");
+            "nearest of 2 is 'bob'");
   split.mutable_counts()->set_train(3);
   EXPECT_EQ(ResolveSplit(*dataset, split).status().message(),
             "tasks.grouped.split.counts asks for 3 groups; 'grouped' has 2");

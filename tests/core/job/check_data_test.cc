@@ -74,10 +74,53 @@ TEST(CheckJobAgainstData, NamesTheSplitThatHasTooFewClasses) {
 }
 
 TEST(CheckJobAgainstData, LooksOnlyAtSplitsThatAreUsed) {
-  EXPECT_THAT(std::string(Check([](v1::JobSpec& spec) {
-                            spec.mutable_evaluation()->set_every(1);
-                          }).message()),
-              HasSubstr("the validation split of 'letters' has 0 classes"));
+  EXPECT_THAT(
+      std::string(
+          Check([](v1::JobSpec& spec) { spec.mutable_evaluation()->set_every(1); }).message()),
+      HasSubstr("evaluation.periodic draws from the validation split of 'letters', which is "
+                "empty: tasks.episodes.split.names.validation is empty; name some"));
+}
+
+TEST(CheckJobAgainstData, AnEmptySplitIsNamedWithTheFieldThatSetsIt) {
+  const auto split = [](const std::function<void(v1::ClassSplit&)>& change) {
+    return std::string(Check([&](v1::JobSpec& spec) {
+                         spec.mutable_evaluation()->set_every(1);
+                         change(*spec.mutable_tasks()->mutable_episodes()->mutable_split());
+                       }).message());
+  };
+  EXPECT_THAT(split([](v1::ClassSplit& s) { s.mutable_counts()->set_train(6); }),
+              HasSubstr("tasks.episodes.split.counts.validation is 0; it must be at least 1"));
+  EXPECT_THAT(split([](v1::ClassSplit& s) {
+                s.mutable_counts()->set_train(6);
+                s.mutable_counts()->set_validation(6);
+              }),
+              HasSubstr("evaluation.final draws from the test split of 'letters', which is empty: "
+                        "tasks.episodes.split.counts leaves nothing for it"));
+  EXPECT_THAT(split([](v1::ClassSplit& s) {
+                s.mutable_fractions()->set_train(0.5);
+                s.mutable_fractions()->set_validation(0.01);
+              }),
+              HasSubstr("tasks.episodes.split.fractions.validation is 0.01; it must be larger"));
+}
+
+TEST(CheckJobAgainstData, WaysOfTheTasksAreNamedAsSuchInEvaluationsToo) {
+  EXPECT_EQ(Check([](v1::JobSpec& spec) {
+              v1::EpisodeTasks& tasks = *spec.mutable_tasks()->mutable_episodes();
+              tasks.mutable_split()->mutable_counts()->set_train(9);
+              tasks.set_ways(5);
+            }).message(),
+            "tasks.episodes.ways is 5; the test split of 'letters' has 3 classes");
+}
+
+TEST(CheckJobAgainstData, ProtocolsAreHeldAgainstTheDataAlone) {
+  const std::shared_ptr<const Dataset> letters = Letters();
+  const v1::DataSetDescription description = letters->Describe();
+  const v1::JobSpec resolved = ResolveJobSpec(Job(*letters), &description).value();
+  v1::EvaluationProtocol protocol = resolved.evaluation().final();
+  EXPECT_EQ(CheckProtocolAgainstData(resolved, protocol, *letters, "protocol"), absl::OkStatus());
+  protocol.set_ways(500);
+  EXPECT_EQ(CheckProtocolAgainstData(resolved, protocol, *letters, "protocol").message(),
+            "protocol.ways is 500; the test split of 'letters' has 6 classes");
 }
 
 TEST(CheckJobAgainstData, RotatedTrainingClassesCountFourTimes) {
@@ -121,7 +164,7 @@ TEST(CheckJobAgainstData, AnEvaluationMayNotTakeMoreExamplesThanAClassHas) {
   const absl::Status status =
       Check([](v1::JobSpec& spec) { spec.mutable_evaluation()->mutable_final()->set_shots(4); });
   EXPECT_THAT(std::string(status.message()),
-              HasSubstr("evaluation.final takes 4 shots and 1 queries of each class"));
+              HasSubstr("evaluation.final takes 4 shots and 1 query of each class"));
 }
 
 }  // namespace

@@ -79,6 +79,24 @@ TEST(SetField, ABadValueChangesNothingAndSaysWhatIsTaken) {
   EXPECT_EQ(spec.iterations(), 9);
 }
 
+TEST(SetField, ListsAreSetAsAWhole) {
+  v1::JobSpec spec;
+  ASSERT_TRUE(SetField(spec, "model.mlp.hidden=[64, 32]").ok());
+  EXPECT_EQ(spec.model().mlp().hidden_size(), 2);
+  ASSERT_TRUE(
+      SetField(spec, "objective.terms=[{query_loss {}}, {gradient_norm {} weight: 0.1}]").ok());
+  EXPECT_EQ(spec.objective().terms(1).weight(), 0.1);
+  EXPECT_THAT(std::string(SetField(spec, "objective.terms.weight=1").message()),
+              HasSubstr("terms is set as a whole: it takes a list [{...}, {...}] of entries with "
+                        "the fields weight, query_loss"));
+  EXPECT_THAT(std::string(SetField(spec, "objective.terms=3").message()),
+              HasSubstr("'3' does not fit; it takes a list [{...}, {...}]"));
+  EXPECT_THAT(std::string(SetField(spec, "model.mlp.hidden=x").message()),
+              HasSubstr("it takes a list [A, B, ...], each a value of type uint32"));
+  EXPECT_THAT(std::string(SetField(spec, "iterations.more=1").message()),
+              HasSubstr("iterations takes a value of type uint64 and has no fields"));
+}
+
 TEST(SetField, AValueMayNotSmuggleInAnotherField) {
   v1::JobSpec spec;
   spec.set_meta_batch(3);

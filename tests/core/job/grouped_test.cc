@@ -7,11 +7,13 @@
 #include <gtest/gtest.h>
 
 #include "core/job/check_data.h"
+#include "core/job/doubts.h"
 #include "core/job/job_spec.h"
 
 namespace innerloop {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // Eight users with 2, 3, .. 9 examples of one feature and one target.
@@ -97,14 +99,30 @@ TEST(GroupedJob, SplitsWithoutUsableGroupsAreRefused) {
       ErrorOf([](v1::JobSpec& spec) { spec.mutable_tasks()->mutable_grouped()->set_shots(20); }),
       "tasks.grouped: none of the 8 groups of the training split of 'users' has the 40 "
       "examples that 20 shots and 20 queries need");
-  EXPECT_THAT(ErrorOf([](v1::JobSpec& spec) { spec.mutable_evaluation()->set_every(1); }),
-              HasSubstr("evaluation.periodic: none of the 0 groups of the validation split"));
+  EXPECT_THAT(
+      ErrorOf([](v1::JobSpec& spec) { spec.mutable_evaluation()->set_every(1); }),
+      HasSubstr("evaluation.periodic draws from the validation split of 'users', which is empty"));
   EXPECT_THAT(
       ErrorOf([](v1::JobSpec& spec) {
         spec.mutable_evaluation()->set_skip_final(false);
         spec.mutable_tasks()->mutable_grouped()->mutable_split()->mutable_counts()->set_train(8);
       }),
-      HasSubstr("evaluation.final: none of the 0 groups of the test split"));
+      HasSubstr("which is empty: tasks.grouped.split.counts leaves nothing for it"));
+}
+
+TEST(GroupedJob, GroupsThatAreLeftOutAreCounted) {
+  const std::shared_ptr<const Dataset> users = Users();
+  const auto doubts = [&](uint32_t shots) {
+    const v1::JobSpec resolved = Resolve([shots](v1::JobSpec& spec) {
+                                   spec.mutable_tasks()->mutable_grouped()->set_shots(shots);
+                                   spec.mutable_tasks()->mutable_grouped()->set_queries(3);
+                                 }).value();
+    return DoubtsAbout(resolved, &*users);
+  };
+  EXPECT_THAT(
+      doubts(4),
+      ElementsAre("tasks.grouped.small_groups leaves out 5 of 8 training groups of 'users', "
+                  "which have fewer than 4 shots and 3 queries need"));
 }
 
 TEST(GroupedJob, ReptilesOwnShotsCount) {
@@ -112,7 +130,7 @@ TEST(GroupedJob, ReptilesOwnShotsCount) {
                 spec.mutable_algorithm()->mutable_reptile()->set_inner_steps(1);
                 spec.mutable_algorithm()->mutable_reptile()->set_train_shots(9);
               }),
-              HasSubstr("has the 10 examples that 9 shots and 1 queries need"));
+              HasSubstr("has the 10 examples that 9 shots and 1 query need"));
 }
 
 TEST(GroupedJob, PaddingNeedsTwoExamplesAndNoBatchNorm) {

@@ -35,6 +35,24 @@ TEST(ParseJobSpec, AnUnknownFieldInJsonIsNamed) {
   EXPECT_THAT(std::string(spec.status().message()), HasSubstr("metaBach"));
 }
 
+TEST(ParseJobSpec, WhatIsKnownIsListedWhereAFieldOrValueIsNot) {
+  const auto error = [](const std::string& text) {
+    return std::string(ParseJobSpec(text, "job").status().message());
+  };
+  EXPECT_THAT(error("iteration: 3"), HasSubstr("a job has no field 'iteration'; it has name, "));
+  EXPECT_THAT(error("model { mlp { hiden: 3 } }"),
+              HasSubstr("job:1:20: MlpModel has no field 'hiden'; it has hidden, activation"));
+  EXPECT_THAT(error("model { mlp { activation: FOO } }"),
+              HasSubstr("activation has no value 'FOO'; it takes one of ACTIVATION_RELU, "));
+  EXPECT_THAT(error(R"({"iteration": 3})"), HasSubstr("a job has no field 'iteration'; it has "));
+  EXPECT_THAT(error(R"({"model": {"mlp": {"hiden": 3}}})"),
+              HasSubstr("MlpModel has no field 'hiden'; it has hidden, activation"));
+  EXPECT_THAT(error(R"({"objective": {"terms": [{}, {"wait": 3}]}})"),
+              HasSubstr("ObjectiveTerm has no field 'wait'; it has weight, "));
+  EXPECT_THAT(error(R"({"model": {"mlp": {"activation": "FOO"}}})"),
+              HasSubstr("model.mlp.activation has no value \"FOO\"; it takes one of ACTIVATION_"));
+}
+
 TEST(ParseJobSpec, DeepNestingIsRefusedInsteadOfOverflowingTheStack) {
   const std::string deep = "{\"model\":" + std::string(100'000, '[');
   EXPECT_FALSE(ParseJobSpec(deep, "deep.json").ok());

@@ -113,7 +113,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(ResolveMetric, EvaluationsMayHaveOtherWays) {
   const auto resolved = Resolve(absl::StrCat(kConv4, kEpisodes,
                                              "algorithm { prototypical_networks { } } "
-                                             "evaluation { final { ways: 20 } }"));
+                                             "evaluation { every: 10 final { ways: 20 } }"));
   ASSERT_TRUE(resolved.ok()) << resolved.status();
   EXPECT_EQ(resolved->evaluation().final().ways(), 20);
   EXPECT_EQ(resolved->evaluation().periodic().ways(), 5);

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "core/job/doubts.h"
 #include "core/job/engine.h"
 #include "core/job/job_spec.h"
 
@@ -14,6 +15,7 @@ namespace innerloop {
 namespace {
 
 using ::google::protobuf::util::MessageDifferencer;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr char kMaml[] = "maml { inner_steps: 4 }";
@@ -157,13 +159,13 @@ INSTANTIATE_TEST_SUITE_P(
     ResolveObjective, ContrastiveBatches,
     ::testing::Values(Batches{32, 8, 8, ""}, Batches{32, 8, 4, ""}, Batches{6, 3, 3, ""},
                       Batches{1, 1, 1, "set meta_batch to 2 or more"},
-                      Batches{4, 1, 1, "set tasks_per_shard to 2 or more"},
+                      Batches{4, 1, 1, "set tasks_per_shard to 2 and tasks_per_chunk to 2"},
                       Batches{32, 8, 1, "set tasks_per_chunk to 2"},
                       Batches{18, 9, 8, "set tasks_per_chunk to 7"},
                       // Shards of 8 and 7.
                       Batches{15, 8, 7, "set tasks_per_chunk to 5"},
                       // Shards of 2 and 1.
-                      Batches{3, 2, 2, "set tasks_per_shard to another value of at least 2"},
+                      Batches{3, 2, 2, "set tasks_per_shard to 3 and tasks_per_chunk to 3"},
                       // Shards of 5 and 5, which only chunks of 3 and 5 cut without a rest of one.
                       Batches{10, 5, 2, "set tasks_per_chunk to 3"}));
 
@@ -180,7 +182,7 @@ TEST(ResolveObjective, ATaskIsDrawnForTwoSupportSets) {
   digits.add_example_shape(28);
   EXPECT_THAT(std::string(ResolveJobSpec(spec, &digits).status().message()),
               HasSubstr("training takes 20 shots (two support sets, for the contrastive term) and "
-                        "1 queries per class; the smallest class of 'digits' has 20 examples"));
+                        "1 query per class; the smallest class of 'digits' has 20 examples"));
   digits.set_smallest_class(21);
   const auto resolved = ResolveJobSpec(spec, &digits);
   EXPECT_TRUE(resolved.ok()) << resolved.status();
@@ -221,6 +223,27 @@ TEST(WhyNotFused, NamesWhatTheEngineDoesNotKnow) {
   huber.mutable_loss()->set_kind(v1::LossSpec::KIND_HUBER);
   EXPECT_EQ(WhyNotFused(*ResolveJobSpec(huber, nullptr)),
             "losses other than KIND_MSE and KIND_CROSS_ENTROPY");
+}
+
+TEST(DoubtsAbout, ObjectivesThatLearnNothingOrOvershoot) {
+  const auto doubts = [](const std::string& objective, const std::string& algorithm,
+                         const std::string& outer) {
+    v1::JobSpec spec = Job(objective, algorithm);
+    EXPECT_TRUE(
+        google::protobuf::TextFormat::ParseFromString(outer, spec.mutable_outer_optimizer()));
+    return DoubtsAbout(ResolveJobSpec(spec, nullptr).value(), nullptr);
+  };
+  constexpr char kReptile[] = "reptile { inner_steps: 2 }";
+  EXPECT_THAT(doubts("terms { weight: 0 query_loss { } }", kMaml, ""),
+              ElementsAre("objective.terms: its only term has the weight 0, so that nothing is "
+                          "learned"));
+  EXPECT_THAT(doubts("terms { weight: 0 query_loss { } } terms { gradient_norm { } }", kMaml, ""),
+              ElementsAre());
+  EXPECT_THAT(doubts("terms { query_loss { } }", kReptile, "sgd { } learning_rate: 1"),
+              ElementsAre(HasSubstr("with objective.terms the update is a gradient")));
+  EXPECT_THAT(doubts("", kReptile, "sgd { } learning_rate: 1"), ElementsAre());
+  EXPECT_THAT(doubts("terms { query_loss { } }", kReptile, "sgd { } learning_rate: 0.01"),
+              ElementsAre());
 }
 
 }  // namespace

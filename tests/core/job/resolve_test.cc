@@ -126,9 +126,10 @@ INSTANTIATE_TEST_SUITE_P(
         BadSpec{"NoIterations", [](auto& s) { s.set_iterations(0); }, "iterations is missing or 0"},
         BadSpec{"NoMetaBatch", [](auto& s) { s.set_meta_batch(0); }, "meta_batch is missing or 0"},
         BadSpec{"ShardsLargerThanTheMetaBatch", [](auto& s) { s.set_tasks_per_shard(26); },
-                "tasks_per_shard is 26; it must be 1 to 25"},
+                "tasks_per_shard is 26 and meta_batch 25; tasks_per_shard must be 1 to 25, or "
+                "meta_batch 26 or more"},
         BadSpec{"ZeroTasksPerShard", [](auto& s) { s.set_tasks_per_shard(0); },
-                "tasks_per_shard is 0; it must be 1 to 25"},
+                "tasks_per_shard is 0 and meta_batch 25; tasks_per_shard must be 1 to 25"},
         BadSpec{"ZeroShots", [](auto& s) { s.mutable_tasks()->mutable_sinusoid()->set_shots(0); },
                 "tasks.sinusoid.shots is 0; it must be 1 to 100000"},
         BadSpec{"NegativeRate", [](auto& s) { s.mutable_outer_optimizer()->set_learning_rate(-1); },
@@ -221,6 +222,8 @@ TEST(ResolveRandomMap, FillsInItsDefaultsAndSaysWhatIsOutOfRange) {
 TEST(ResolveJobSpec, NothingIsChosenByTheTestSplit) {
   v1::JobSpec spec = Sinusoid();
   spec.mutable_evaluation()->mutable_periodic()->set_split(v1::SPLIT_TEST);
+  EXPECT_TRUE(ResolveJobSpec(spec, nullptr).ok()) << "without periodic evaluations it does nothing";
+  spec.mutable_evaluation()->set_every(10);
   const auto resolved = ResolveJobSpec(spec, nullptr);
   EXPECT_EQ(resolved.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(resolved.status().message()),
