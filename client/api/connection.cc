@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/rpc/call_headers.h"
 #include "core/rpc/channel_arguments.h"
@@ -53,14 +54,16 @@ absl::Status Connection::Convert(const grpc::Status& status) const {
     return why;
   }
   INNERLOOP_RETURN_IF_ERROR(security_.status());
-  if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE && !IsAnswer(status)) {
     INNERLOOP_RETURN_IF_ERROR(
         ExplainConnection(options_.coordinator, security_->tls, kExplainPatience));
-    return absl::UnavailableError(
-        absl::StrCat("cannot reach the coordinator at ", options_.coordinator,
-                     " (does innerloop-coordinator run there? --coordinator or "
-                     "INNERLOOP_COORDINATOR names another): ",
-                     status.error_message()));
+    // gRPC's own words about an address that nobody answers tell people nothing more.
+    const bool nobody =
+        absl::StartsWith(status.error_message(), "failed to connect to all addresses");
+    return absl::UnavailableError(absl::StrCat(
+        "cannot reach the coordinator at ", options_.coordinator, ": ",
+        nobody ? "start innerloop-coordinator there, or name another with --coordinator HOST:PORT"
+               : status.error_message()));
   }
   if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
     return absl::UnavailableError(

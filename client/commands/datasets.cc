@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
@@ -24,7 +25,8 @@ std::string DefaultName(const std::string& out) {
 
 ImportProgress ImportLine(LiveLine& live) {
   return [&live](int64_t examples) {
-    live.Update(absl::StrCat(Count(static_cast<uint64_t>(examples)), " examples read"));
+    live.Update(
+        absl::StrCat(CountOf(static_cast<uint64_t>(examples), "example", "examples"), " read"));
   };
 }
 
@@ -35,15 +37,19 @@ absl::Status Keep(const DatasetContent& content, const std::string& out, const S
   const v1::DataSetDescription made = data_set->Describe();
   Json json = DataSetJson(made);
   json["file"] = out;
-  std::string text = absl::StrCat(out, ": ", Count(made.examples()), " examples, ");
-  absl::StrAppend(&text, made.target_size() > 0 ? Count(made.target_size()) : Count(made.classes()),
-                  made.target_size() > 0 ? " target values each, " : " classes, ");
+  std::string text = absl::StrCat(
+      out, ": ", CountOf(made.examples(), "example", "examples"), ", ",
+      made.target_size() > 0
+          ? absl::StrCat(CountOf(made.target_size(), "target value", "target values"), " each, ")
+          : absl::StrCat(CountOf(made.classes(), "class", "classes"), ", "));
   if (made.smallest_group() > 0) {
-    absl::StrAppend(&text, Count(made.groups()), " groups, ");
+    absl::StrAppend(&text, CountOf(made.groups(), "group", "groups"), ", ");
   }
   for (const std::string& step : made.preparation()) {
-    if (absl::string_view rows = step; absl::ConsumePrefix(&rows, "skipped_rows=")) {
-      absl::StrAppend(&text, rows, " rows with empty cells left out, ");
+    absl::string_view value = step;
+    uint64_t rows = 0;
+    if (absl::ConsumePrefix(&value, "skipped_rows=") && absl::SimpleAtoi(value, &rows)) {
+      absl::StrAppend(&text, CountOf(rows, "row", "rows"), " with empty cells left out, ");
     }
   }
   session.Show(json, absl::StrCat(text, Bytes(made.bytes()), ", sha256 ", made.sha256(), "\n"));
@@ -99,7 +105,12 @@ absl::Status ImportCsvDataSet(CsvImportOptions options, const std::string& out, 
     options.name = DefaultName(out);
   }
   LiveLine live(session.Live());
-  INNERLOOP_ASSIGN_OR_RETURN(const DatasetContent content, ImportCsv(options, ImportLine(live)));
+  std::vector<std::string> hints;
+  INNERLOOP_ASSIGN_OR_RETURN(const DatasetContent content,
+                             ImportCsv(options, ImportLine(live), &hints));
+  for (const std::string& hint : hints) {
+    live.Print(absl::StrCat("hint: ", hint));
+  }
   live.Close();
   return Keep(content, out, session);
 }
@@ -128,8 +139,8 @@ absl::Status AddDataSet(const std::string& data_set, Session& session) {
         added, session.Client().UploadDataSet(file.name, file.path, TransferLine(live, file.path)));
   }
   session.Show(DataSetJson(added),
-               absl::StrCat(added.name(), ": ", Count(added.examples()), " examples, ",
-                            Bytes(added.bytes()), ", sha256 ", added.sha256(), "\n"));
+               absl::StrCat(added.name(), ": ", CountOf(added.examples(), "example", "examples"),
+                            ", ", Bytes(added.bytes()), ", sha256 ", added.sha256(), "\n"));
   return absl::OkStatus();
 }
 

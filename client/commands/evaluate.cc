@@ -9,15 +9,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "client/commands/checkpoint_file.h"
 #include "client/commands/job_file.h"
-#include "client/commands/train.h"
 #include "client/commands/watching.h"
-#include "client/local/local_run.h"
-#include "client/local/temporary_folder.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/job/check_data.h"
 #include "core/job/job_spec.h"
-#include "core/support/checksum.h"
-#include "core/support/mapped_file.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::client {
@@ -54,18 +51,48 @@ absl::Status InTermsOfFlags(const absl::Status& status) {
       names.emplace_back(absl::StrCat(message, ".", field), flag);
     }
   }
+  for (const char* verb : {" takes ", " draws "}) {
+    names.emplace_back(absl::StrCat("protocol", verb), absl::StrCat("the evaluation", verb));
+  }
   return {status.code(), absl::StrReplaceAll(status.message(), names)};
 }
 
 // The coordinator would say the same, but of the second protocol only when the first is measured.
+// `examples` are null where there are none here.
 absl::Status CheckProtocols(const v1::JobSpec& spec,
-                            const std::vector<v1::EvaluationProtocol>& protocols) {
+                            const std::vector<v1::EvaluationProtocol>& protocols,
+                            const Dataset* examples) {
   for (const v1::EvaluationProtocol& asked : protocols) {
     v1::EvaluationProtocol protocol = spec.evaluation().final();
     protocol.MergeFrom(asked);
-    INNERLOOP_RETURN_IF_ERROR(InTermsOfFlags(
-        ResolveProtocol(spec, protocol, v1::SPLIT_TEST, /*default_episodes=*/1, "protocol")
-            .status()));
+    const absl::StatusOr<v1::EvaluationProtocol> resolved =
+        ResolveProtocol(spec, protocol, v1::SPLIT_TEST, /*default_episodes=*/1, "protocol");
+    INNERLOOP_RETURN_IF_ERROR(InTermsOfFlags(resolved.status()));
+    if (examples != nullptr) {
+      INNERLOOP_RETURN_IF_ERROR(
+          InTermsOfFlags(CheckProtocolAgainstData(spec, *resolved, *examples, "protocol")));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::Evaluation> EvaluateOne(TrainingClient& client, const std::string& checkpoint,
+                                           const v1::EvaluationProtocol& protocol) {
+  v1::EvaluateRequest request;
+  request.set_checkpoint(checkpoint);
+  *request.mutable_protocol() = protocol;
+  absl::StatusOr<v1::Evaluation> evaluation = client.Evaluate(request);
+  INNERLOOP_RETURN_IF_ERROR(InTermsOfFlags(evaluation.status()));
+  return evaluation;
+}
+
+// What only workers find wrong with the second protocol shows in a single task of it.
+absl::Status TryAllButFirst(TrainingClient& client, const std::string& checkpoint,
+                            std::vector<v1::EvaluationProtocol> protocols, LiveLine& live) {
+  for (size_t i = 1; i < protocols.size(); ++i) {
+    live.Update("trying the protocols");
+    protocols[i].set_episodes(1);
+    INNERLOOP_RETURN_IF_ERROR(EvaluateOne(client, checkpoint, protocols[i]).status());
   }
   return absl::OkStatus();
 }
@@ -73,33 +100,31 @@ absl::Status CheckProtocols(const v1::JobSpec& spec,
 absl::StatusOr<Evaluations> EvaluateAll(TrainingClient& client, const std::string& checkpoint,
                                         const std::vector<v1::EvaluationProtocol>& protocols,
                                         LiveLine& live) {
+  INNERLOOP_RETURN_IF_ERROR(TryAllButFirst(client, checkpoint, protocols, live));
   Evaluations evaluations;
   for (const v1::EvaluationProtocol& protocol : protocols) {
     live.Update(protocols.size() == 1 ? "evaluating"
                                       : absl::StrCat("evaluating protocol ", evaluations.size() + 1,
                                                      " of ", protocols.size()),
                 /*important=*/true);
-    v1::EvaluateRequest request;
-    request.set_checkpoint(checkpoint);
-    *request.mutable_protocol() = protocol;
-    absl::StatusOr<v1::Evaluation> evaluation = client.Evaluate(request);
-    INNERLOOP_RETURN_IF_ERROR(InTermsOfFlags(evaluation.status()));
-    evaluations.push_back(*std::move(evaluation));
+    INNERLOOP_ASSIGN_OR_RETURN(v1::Evaluation evaluation,
+                               EvaluateOne(client, checkpoint, protocol));
+    evaluations.push_back(std::move(evaluation));
   }
   return evaluations;
 }
 
-// The file of the data set that the checkpoint's tasks come from; it must be the very same.
-absl::StatusOr<std::optional<DataSetFile>> DataSetOfCheckpoint(
+// The data set that the checkpoint's tasks come from; it must be the very same.
+absl::StatusOr<std::optional<OpenedDataSet>> DataSetOfCheckpoint(
     const v1::CheckpointMetadata& metadata, const std::vector<std::string>& data_flags) {
   const std::optional<std::string> name = DataSetOf(metadata.spec());
   INNERLOOP_RETURN_IF_ERROR(CheckDataFlags(data_flags, name));
   if (!name) {
-    return std::optional<DataSetFile>();
+    return std::optional<OpenedDataSet>();
   }
   INNERLOOP_ASSIGN_OR_RETURN(const DataSetFile file,
                              FindDataSet(metadata.spec().tasks(), data_flags));
-  INNERLOOP_ASSIGN_OR_RETURN(const OpenedDataSet opened, OpenDataSet(file));
+  INNERLOOP_ASSIGN_OR_RETURN(OpenedDataSet opened, OpenDataSet(file));
   const std::string& found = opened.description.sha256();
   const std::string& wanted = metadata.data_set().sha256();
   if (!wanted.empty() && found != wanted) {
@@ -108,50 +133,32 @@ absl::StatusOr<std::optional<DataSetFile>> DataSetOfCheckpoint(
                                                    "SHA-256 is ",
                                                    found, ", wanted is ", wanted));
   }
-  return std::optional<DataSetFile>(file);
+  return std::optional<OpenedDataSet>(std::move(opened));
 }
 
-// A checkpoint does not hold a model of the user's own, only its parameters. The file that the
-// command names may run: who names it, trusts it.
-absl::Status CheckModelFile(const v1::JobSpec& spec, const EvaluateOptions& options) {
-  const std::string& wanted = spec.model().torchscript().sha256();
-  if (wanted.empty()) {
-    return options.model.empty() ? absl::OkStatus()
-                                 : absl::InvalidArgumentError(
-                                       "--model is for checkpoints of a TorchScript model; "
-                                       "this one's model is part of Innerloop");
+// ProtocolsOf, without those that would give the same figures.
+std::vector<v1::EvaluationProtocol> ProtocolsFor(const v1::JobSpec& spec,
+                                                 const EvaluateOptions& options, LiveLine& live) {
+  if (options.transductions.size() < 2 || MayMixExamples(spec.model())) {
+    return ProtocolsOf(options);
   }
-  if (options.model.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(options.target,
-                     " has the parameters of a TorchScript model, but not the "
-                     "model itself: give its file with --model FILE (SHA-256 ",
-                     wanted, ")"));
-  }
-  INNERLOOP_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(options.model));
-  const std::string found = Sha256::Hex(file.bytes());
-  return found == wanted
-             ? absl::OkStatus()
-             : absl::InvalidArgumentError(absl::StrCat(
-                   options.model, " is not the model of the checkpoint: its SHA-256 is ", found,
-                   ", wanted is ", wanted));
-}
-
-std::vector<std::string> AllowedBy(const v1::JobSpec& spec) {
-  return spec.model().has_torchscript()
-             ? std::vector<std::string>{spec.model().torchscript().sha256()}
-             : std::vector<std::string>();
+  live.Print("transduction makes no difference: the model has no batch norm");
+  EvaluateOptions one = options;
+  one.transductions.clear();
+  return ProtocolsOf(one);
 }
 
 absl::StatusOr<Evaluations> EvaluateOn(LocalCluster& cluster, const EvaluateOptions& options,
-                                       const std::optional<DataSetFile>& data_set, Session& session,
-                                       LiveLine& live) {
+                                       const std::vector<v1::EvaluationProtocol>& protocols,
+                                       const std::optional<OpenedDataSet>& data_set,
+                                       Session& session, LiveLine& live) {
   TrainingClient client = session.PatientClient(cluster.address());
   cluster.StartWorkers();
   if (data_set) {
-    INNERLOOP_RETURN_IF_ERROR(
-        client.UploadDataSet(data_set->name, data_set->path, TransferLine(live, data_set->path))
-            .status());
+    INNERLOOP_RETURN_IF_ERROR(client
+                                  .UploadDataSet(data_set->file.name, data_set->file.path,
+                                                 TransferLine(live, data_set->file.path))
+                                  .status());
   }
   if (!options.model.empty()) {
     INNERLOOP_RETURN_IF_ERROR(client.UploadModel(options.model, TransferLine(live, options.model)));
@@ -159,34 +166,27 @@ absl::StatusOr<Evaluations> EvaluateOn(LocalCluster& cluster, const EvaluateOpti
   INNERLOOP_ASSIGN_OR_RETURN(
       const v1::Job job,
       client.UploadCheckpoint(options.target, TransferLine(live, options.target)));
-  return EvaluateAll(client, job.id(), ProtocolsOf(options), live);
+  return EvaluateAll(client, job.id(), protocols, live);
 }
 
 absl::Status EvaluateFile(const EvaluateOptions& options, Session& session) {
   INNERLOOP_ASSIGN_OR_RETURN(const Checkpoint checkpoint, ReadCheckpoint(options.target));
   const v1::JobSpec& spec = checkpoint.metadata.spec();
-  const std::vector<v1::EvaluationProtocol> protocols = ProtocolsOf(options);
-  INNERLOOP_RETURN_IF_ERROR(CheckProtocols(spec, protocols));
-  INNERLOOP_ASSIGN_OR_RETURN(const std::optional<DataSetFile> data_set,
-                             DataSetOfCheckpoint(checkpoint.metadata, options.data));
-  INNERLOOP_RETURN_IF_ERROR(CheckModelFile(spec, options));
-  INNERLOOP_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Create());
   LiveLine live(session.Live());
-  LocalRun run(session.cancellation);
+  const std::vector<v1::EvaluationProtocol> protocols = ProtocolsFor(spec, options, live);
+  INNERLOOP_ASSIGN_OR_RETURN(const std::optional<OpenedDataSet> data_set,
+                             DataSetOfCheckpoint(checkpoint.metadata, options.data));
   INNERLOOP_RETURN_IF_ERROR(
-      run.Start({.state_dir = folder.path(),
-                 .program_folder = session.surroundings.program_folder,
-                 .workers = options.workers > 0 ? options.workers : CoreCount(),
-                 .allow_models = AllowedBy(spec),
-                 .notice = [&live](const std::string& notice) { live.Print(notice); }}));
-  const absl::StatusOr<Evaluations> evaluations =
-      EvaluateOn(run.cluster(), options, data_set, session, live);
-  // Nothing in the folder is worth a graceful end.
-  run.cluster().Kill();
-  run.Stop();
-  live.Close();
-  INNERLOOP_RETURN_IF_ERROR(evaluations.status());
-  ShowEvaluations(*evaluations, spec, protocols.size() > 1, session);
+      CheckProtocols(spec, protocols, data_set ? data_set->examples.get() : nullptr));
+  INNERLOOP_RETURN_IF_ERROR(CheckModelFile(spec, options.target, options.model));
+  Evaluations evaluations;
+  INNERLOOP_RETURN_IF_ERROR(WithLocalCluster(
+      spec, options.workers, session, live, [&](LocalCluster& cluster) -> absl::Status {
+        INNERLOOP_ASSIGN_OR_RETURN(
+            evaluations, EvaluateOn(cluster, options, protocols, data_set, session, live));
+        return absl::OkStatus();
+      }));
+  ShowEvaluations(evaluations, spec, protocols.size() > 1, session);
   return absl::OkStatus();
 }
 
@@ -203,11 +203,14 @@ std::vector<v1::EvaluationProtocol> ProtocolsOf(const EvaluateOptions& options) 
     if (values.empty()) {
       return;
     }
+    // Of a value that is given twice, once.
     std::vector<v1::EvaluationProtocol> product;
     for (const v1::EvaluationProtocol& protocol : protocols) {
-      for (const auto value : values) {
-        product.push_back(protocol);
-        (product.back().*set)(value);
+      for (auto value = values.begin(); value != values.end(); ++value) {
+        if (std::find(values.begin(), value, *value) == value) {
+          product.push_back(protocol);
+          (product.back().*set)(*value);
+        }
       }
     }
     protocols = std::move(product);
@@ -236,9 +239,9 @@ absl::Status Evaluate(const EvaluateOptions& options, Session& session) {
   TrainingClient client = session.Client();
   const std::string id = options.target.substr(0, options.target.find('@'));
   INNERLOOP_ASSIGN_OR_RETURN(const v1::Job job, client.Get(id));
-  const std::vector<v1::EvaluationProtocol> protocols = ProtocolsOf(options);
-  INNERLOOP_RETURN_IF_ERROR(CheckProtocols(job.spec(), protocols));
   LiveLine live(session.Live());
+  const std::vector<v1::EvaluationProtocol> protocols = ProtocolsFor(job.spec(), options, live);
+  INNERLOOP_RETURN_IF_ERROR(CheckProtocols(job.spec(), protocols, /*examples=*/nullptr));
   INNERLOOP_ASSIGN_OR_RETURN(const std::vector<v1::WorkerInfo> workers, client.ListWorkers());
   if (std::none_of(workers.begin(), workers.end(), [](const v1::WorkerInfo& worker) {
         return worker.state() == v1::WorkerInfo::STATE_CONNECTED;

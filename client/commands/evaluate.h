@@ -32,7 +32,8 @@ struct EvaluateOptions {
 // protocols are checked before the first is measured.
 absl::Status Evaluate(const EvaluateOptions& options, Session& session);
 
-// The product of the options' lists, the first list slowest.
+// The product of the options' lists, the first list slowest; values that are there twice count
+// once.
 std::vector<v1::EvaluationProtocol> ProtocolsOf(const EvaluateOptions& options);
 
 // Whether the argument means a file rather than a job: it exists, or is spelled like a path.

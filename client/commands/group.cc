@@ -97,7 +97,7 @@ std::string RunsTable(const std::vector<SeedResult>& results) {
                {"LAST STEP, ± 95 % INTERVAL", Align::kRight},
                {"PARAMETERS SHA-256"},
                {"CHECKPOINT"}});
-  for (const auto& [seed, job, periodic] : results) {
+  for (const auto& [seed, job, periodic, earlier] : results) {
     table.Add({absl::StrCat(seed), StateName(job.state()), Count(job.iteration()),
                Span(absl::Seconds(job.training_seconds())), LastStepText(job),
                job.last_checkpoint().parameters_sha256(), job.last_checkpoint().path()});
@@ -153,7 +153,7 @@ Json GroupJson(const std::string& name, const std::vector<SeedResult>& results) 
   for (const SeedResult& result : results) {
     Json run;
     run["seed"] = result.seed;
-    run.update(ResultJson(result.job, result.periodic));
+    run.update(ResultJson(result.job, result.periodic, result.earlier));
     json["runs"].push_back(std::move(run));
   }
   return json;

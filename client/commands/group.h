@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "client/commands/outcome.h"
 #include "client/render/views.h"
 #include "innerloop/v1/training.pb.h"
 
@@ -24,6 +25,7 @@ struct SeedResult {
   uint64_t seed = 0;
   v1::Job job;
   std::vector<v1::Evaluation> periodic;
+  EarlierRuns earlier = {};
 };
 
 // {name, seeds, evaluation: the protocol and steps of {step, runs, loss, loss_deviation, accuracy,

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/job/job_spec.h"
 #include "core/job/task_view.h"
@@ -46,6 +47,13 @@ absl::Status DescribeModelFile(v1::JobSpec& spec, const std::string& folder) {
   if (!file.ok()) {
     return {file.status().code(),
             absl::StrCat("model.torchscript.file: ", file.status().message())};
+  }
+  // torch.jit.save writes a zip archive; of what is in it only a worker can tell more.
+  if (!absl::StartsWith(file->bytes(), "PK\x03\x04")) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "model.torchscript.file: ", model.file(),
+        file->bytes().empty() ? " is empty" : " is no TorchScript model, or is damaged",
+        "; torch.jit.script(module).save(FILE) writes one"));
   }
   model.set_sha256(Sha256::Hex(file->bytes()));
   model.set_bytes(file->bytes().size());

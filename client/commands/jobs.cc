@@ -70,7 +70,7 @@ auto Interrupter(Session& session) {
 absl::Status Follow(const std::string& id, uint64_t from_iteration, Session& session) {
   TrainingClient client = session.Client();
   LiveLine live(session.Live());
-  Progress progress(live);
+  Progress progress(live, session.chart);
   TrainingClient::Watcher watcher = WatchWith(progress, live);
   if (session.json) {
     watcher.on_events = [&session, spec = v1::JobSpec()](const v1::JobEvents& events) mutable {
@@ -88,7 +88,7 @@ absl::Status Follow(const std::string& id, uint64_t from_iteration, Session& ses
   }
   INNERLOOP_ASSIGN_OR_RETURN(const v1::Job job, client.Watch(id, from_iteration, watcher));
   live.Close();
-  session.Show({{"job", JobJson(job)}}, ResultText(job));
+  session.Show({{"job", JobJson(job)}}, ResultText(job, EarlierRuns()));
   return OutcomeOf(job);
 }
 
@@ -99,7 +99,8 @@ absl::Status SubmitJob(const SubmitOptions& options, Session& session) {
   if (options.watch) {
     signals.emplace(Interrupter(session));
   }
-  INNERLOOP_ASSIGN_OR_RETURN(const v1::JobSpec spec, LoadJob(options.job, options.set));
+  INNERLOOP_ASSIGN_OR_RETURN(v1::JobSpec spec, LoadJob(options.job, options.set));
+  INNERLOOP_RETURN_IF_ERROR(ApplyWords(options.words, spec));
   TrainingClient client = session.Client();
   v1::Job job;
   {
@@ -112,6 +113,11 @@ absl::Status SubmitJob(const SubmitOptions& options, Session& session) {
       INNERLOOP_RETURN_IF_ERROR(client.UploadModel(model, TransferLine(live, model)));
     }
     INNERLOOP_ASSIGN_OR_RETURN(job, client.Submit(resolved));
+    if (!options.watch) {  // which tells them
+      for (const std::string& warning : job.warnings()) {
+        live.Print(absl::StrCat("warning: ", warning));
+      }
+    }
   }
   if (!options.watch || !session.json) {
     ShowChange(job, session);
@@ -119,8 +125,11 @@ absl::Status SubmitJob(const SubmitOptions& options, Session& session) {
   return options.watch ? Follow(job.id(), 0, session) : absl::OkStatus();
 }
 
-absl::Status ListJobs(Session& session) {
+absl::Status ListJobs(const std::vector<std::string>& labels, Session& session) {
   INNERLOOP_ASSIGN_OR_RETURN(std::vector<v1::Job> jobs, session.Client().List());
+  jobs.erase(std::remove_if(jobs.begin(), jobs.end(),
+                            [&](const v1::Job& job) { return !HasLabels(job.spec(), labels); }),
+             jobs.end());
   std::stable_sort(jobs.begin(), jobs.end(), [](const v1::Job& a, const v1::Job& b) {
     return a.submitted().seconds() < b.submitted().seconds();
   });
@@ -128,8 +137,12 @@ absl::Status ListJobs(Session& session) {
   return absl::OkStatus();
 }
 
-absl::Status ShowJob(const std::string& id, Session& session) {
+absl::Status ShowJob(const std::string& id, bool spec_alone, Session& session) {
   INNERLOOP_ASSIGN_OR_RETURN(const v1::Job job, session.Client().Get(id));
+  if (spec_alone) {
+    session.Show(SpecJson(job.spec()), JobFileText(job.spec()));
+    return absl::OkStatus();
+  }
   session.Show(JobJson(job), absl::StrCat(JobText(job), "\n", SpecText(job.spec())));
   return absl::OkStatus();
 }

@@ -7,10 +7,23 @@
 namespace innerloop::client {
 namespace {
 
-// Over the whole training; the job's own field is about the last seconds.
-double MeanRate(const v1::Job& job) {
-  return job.training_seconds() > 0 ? static_cast<double>(job.iteration()) / job.training_seconds()
-                                    : 0;
+// The job's own field is about the last seconds.
+double MeanRate(const v1::Job& job, const EarlierRuns& earlier) {
+  const double seconds = job.training_seconds() - earlier.seconds;
+  return seconds > 0 && job.iteration() > earlier.iterations
+             ? static_cast<double>(job.iteration() - earlier.iterations) / seconds
+             : 0;
+}
+
+// "70,000 in 6 min 3 s, 193/s"; of a run that went on also what was new in it.
+std::string IterationsText(const v1::Job& job, const EarlierRuns& earlier) {
+  std::string text =
+      absl::StrCat(Count(job.iteration()), " in ", Span(absl::Seconds(job.training_seconds())));
+  if (earlier.iterations > 0 && job.iteration() > earlier.iterations) {
+    absl::StrAppend(&text, ", of these ", Count(job.iteration() - earlier.iterations), " now");
+  }
+  const double rate = MeanRate(job, earlier);
+  return rate > 0 ? absl::StrCat(text, ", ", Rate(rate)) : text;
 }
 
 }  // namespace
@@ -31,13 +44,14 @@ absl::Status OutcomeOf(const v1::Job& job) {
              : absl::InternalError(why);
 }
 
-Json ResultJson(const v1::Job& job, const std::vector<v1::Evaluation>& periodic) {
+Json ResultJson(const v1::Job& job, const std::vector<v1::Evaluation>& periodic,
+                const EarlierRuns& earlier) {
   Json json;
   json["job"] = job.id();
   json["state"] = StateName(job.state());
   json["iterations"] = job.iteration();
   json["seconds"] = job.training_seconds();
-  json["iterations_per_second"] = MeanRate(job);
+  json["iterations_per_second"] = MeanRate(job, earlier);
   json["checkpoint"] = job.has_last_checkpoint() ? Json(job.last_checkpoint().path()) : Json();
   json["best_checkpoint"] = job.has_best_checkpoint() ? Json(job.best_checkpoint().path()) : Json();
   json["parameters_sha256"] =
@@ -55,16 +69,14 @@ Json ResultJson(const v1::Job& job, const std::vector<v1::Evaluation>& periodic)
   return json;
 }
 
-std::string ResultText(const v1::Job& job) {
+std::string ResultText(const v1::Job& job, const EarlierRuns& earlier) {
   std::string text;
   if (job.has_final()) {
     text = absl::StrCat(EvaluationTable(job.final(), job.spec()), "\n");
   }
   Fields fields;
   fields.Add("job", absl::StrCat(job.id(), " ", StateName(job.state())));
-  fields.Add("iterations",
-             absl::StrCat(Count(job.iteration()), " in ",
-                          Span(absl::Seconds(job.training_seconds())), ", ", Rate(MeanRate(job))));
+  fields.Add("iterations", IterationsText(job, earlier));
   if (job.has_last_checkpoint()) {
     fields.Add("checkpoint", job.last_checkpoint().path());
     fields.Add("parameters sha256", job.last_checkpoint().parameters_sha256());

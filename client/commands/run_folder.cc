@@ -1,9 +1,12 @@
 #include "client/commands/run_folder.h"
 
+#include <algorithm>
+
 #include <google/protobuf/util/message_differencer.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/types/span.h"
 #include "client/commands/watching.h"
 #include "client/render/numbers.h"
 #include "client/render/views.h"
@@ -12,6 +15,12 @@
 #include "core/support/status_macros.h"
 
 namespace innerloop::client {
+namespace {
+
+// A job of another kind differs in dozens of fields.
+constexpr size_t kDifferencesShown = 3;
+
+}  // namespace
 
 absl::StatusOr<PreparedJob> PrepareJob(const std::string& file,
                                        const std::vector<std::string>& assignments,
@@ -31,8 +40,7 @@ absl::StatusOr<PreparedJob> PrepareJob(const std::string& file,
   return prepared;
 }
 
-absl::StatusOr<v1::Job> RunFolder::SubmitOrContinue(const v1::JobSpec& wanted,
-                                                    const std::string& found) {
+absl::StatusOr<v1::Job> RunFolder::SubmitOrContinue(v1::JobSpec wanted, const std::string& found) {
   if (found.empty()) {
     return Submit(wanted);
   }
@@ -43,6 +51,13 @@ absl::StatusOr<v1::Job> RunFolder::SubmitOrContinue(const v1::JobSpec& wanted,
     live_.Print(absl::StrCat("job ", job.id(), " in ", path_, " ended as ", StateName(job.state()),
                              "; starting anew"));
     return Submit(wanted);
+  }
+  // What people said about the job stays unless they say something else now.
+  if (wanted.labels().empty()) {
+    *wanted.mutable_labels() = job.spec().labels();
+  }
+  if (wanted.note().empty()) {
+    wanted.set_note(job.spec().note());
   }
   if (!google::protobuf::util::MessageDifferencer::Equals(job.spec(), wanted)) {
     INNERLOOP_ASSIGN_OR_RETURN(job, client_.Revise(job.id(), wanted));
@@ -62,9 +77,12 @@ absl::Status RunFolder::CheckSame(const v1::JobSpec& there, const v1::JobSpec& w
   if (differences.empty()) {
     return absl::OkStatus();
   }
+  const size_t shown = std::min(differences.size(), kDifferencesShown);
   return absl::InvalidArgumentError(absl::StrCat(
       path_, " holds a run of another job, which this one cannot go on from (there against here): ",
-      absl::StrJoin(differences, "; "), "; give another --state-dir"));
+      absl::StrJoin(absl::MakeConstSpan(differences).first(shown), "; "),
+      differences.size() > shown ? absl::StrCat("; and ", differences.size() - shown, " more") : "",
+      ": give another --state-dir"));
 }
 
 absl::StatusOr<v1::Job> RunFolder::Submit(const v1::JobSpec& wanted) {

@@ -15,17 +15,18 @@ namespace {
 class OneJob final : public TrainingRun {
  public:
   explicit OneJob(const RunSurroundings& surroundings)
-      : around_(surroundings),
-        client_(around_.session.PatientClient(around_.cluster.address())),
-        progress_(around_.live) {}
+      : around_(surroundings), progress_(around_.live, around_.session.chart) {}
 
   absl::Status ToEnd() override {
-    INNERLOOP_ASSIGN_OR_RETURN(const std::vector<v1::Job> jobs, client_.List());
-    RunFolder folder(around_.state_dir, around_.prepared, client_, around_.live);
+    // Gone before the cluster is stopped: the coordinator gives connections at rest two seconds.
+    TrainingClient client = around_.session.PatientClient(around_.cluster.address());
+    INNERLOOP_ASSIGN_OR_RETURN(const std::vector<v1::Job> jobs, client.List());
+    RunFolder folder(around_.state_dir, around_.prepared, client, around_.live);
     INNERLOOP_ASSIGN_OR_RETURN(job_, folder.SubmitOrContinue(around_.prepared.resolved,
                                                              jobs.empty() ? "" : jobs.back().id()));
     began_ = true;
     if (!HasEnded(job_.state())) {
+      earlier_ = EarlierRuns(job_);
       around_.cluster.StartWorkers();
       around_.live.Print(
           absl::StrCat("job ", job_.id(), " in ", around_.state_dir, MetricsText(around_.cluster)));
@@ -33,10 +34,10 @@ class OneJob final : public TrainingRun {
       *begun.mutable_job() = job_;
       progress_.OnEvents(begun);
       INNERLOOP_ASSIGN_OR_RETURN(
-          job_, client_.Watch(job_.id(), job_.iteration(), WatchWith(progress_, around_.live)));
+          job_, client.Watch(job_.id(), job_.iteration(), WatchWith(progress_, around_.live)));
     }
     if (around_.session.json) {
-      INNERLOOP_ASSIGN_OR_RETURN(periodic_, PeriodicEvaluations(client_, job_));
+      INNERLOOP_ASSIGN_OR_RETURN(periodic_, PeriodicEvaluations(client, job_));
     }
     return absl::OkStatus();
   }
@@ -45,16 +46,16 @@ class OneJob final : public TrainingRun {
   uint64_t iteration() const override { return progress_.iteration(); }
 
   absl::Status Show() const override {
-    around_.session.Show(ResultJson(job_, periodic_), ResultText(job_));
+    around_.session.Show(ResultJson(job_, periodic_, earlier_), ResultText(job_, earlier_));
     return OutcomeOf(job_);
   }
 
  private:
   const RunSurroundings around_;
-  TrainingClient client_;
   Progress progress_;
   bool began_ = false;
   v1::Job job_;
+  EarlierRuns earlier_;
   std::vector<v1::Evaluation> periodic_;
 };
 

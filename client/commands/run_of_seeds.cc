@@ -20,12 +20,12 @@ std::string Label(uint64_t seed) { return absl::StrCat("seed ", seed); }
 class SeedJobs final : public TrainingRun {
  public:
   SeedJobs(const RunSurroundings& surroundings, std::vector<uint64_t> seeds)
-      : around_(surroundings),
-        seeds_(std::move(seeds)),
-        client_(around_.session.PatientClient(around_.cluster.address())) {}
+      : around_(surroundings), seeds_(std::move(seeds)) {}
 
   absl::Status ToEnd() override {
-    INNERLOOP_RETURN_IF_ERROR(SubmitOrContinue());
+    // Gone before the cluster is stopped: the coordinator gives connections at rest two seconds.
+    TrainingClient client = around_.session.PatientClient(around_.cluster.address());
+    INNERLOOP_RETURN_IF_ERROR(SubmitOrContinue(client));
     std::vector<v1::Job> jobs;
     std::vector<std::string> labels;
     for (const SeedResult& result : results_) {
@@ -39,10 +39,10 @@ class SeedJobs final : public TrainingRun {
       around_.live.Print(absl::StrCat("jobs of the seeds ", absl::StrJoin(seeds_, ", "), " in ",
                                       around_.state_dir, MetricsText(around_.cluster)));
     }
-    INNERLOOP_RETURN_IF_ERROR(WatchAll());
+    INNERLOOP_RETURN_IF_ERROR(WatchAll(client));
     if (around_.session.json) {
       for (SeedResult& result : results_) {
-        INNERLOOP_ASSIGN_OR_RETURN(result.periodic, PeriodicEvaluations(client_, result.job));
+        INNERLOOP_ASSIGN_OR_RETURN(result.periodic, PeriodicEvaluations(client, result.job));
       }
     }
     return absl::OkStatus();
@@ -77,17 +77,17 @@ class SeedJobs final : public TrainingRun {
 
   // A job for each seed. Those of other seeds that an earlier call left unfinished are paused, so
   // that they take no time from these.
-  absl::Status SubmitOrContinue() {
-    RunFolder folder(around_.state_dir, around_.prepared, client_, around_.live);
-    INNERLOOP_ASSIGN_OR_RETURN(const std::vector<v1::Job> there, client_.List());
+  absl::Status SubmitOrContinue(TrainingClient& client) {
+    RunFolder folder(around_.state_dir, around_.prepared, client, around_.live);
+    INNERLOOP_ASSIGN_OR_RETURN(const std::vector<v1::Job> there, client.List());
     if (!there.empty()) {
-      INNERLOOP_ASSIGN_OR_RETURN(const v1::Job last, client_.Get(there.back().id()));
+      INNERLOOP_ASSIGN_OR_RETURN(const v1::Job last, client.Get(there.back().id()));
       INNERLOOP_RETURN_IF_ERROR(folder.CheckSame(last.spec(), Wanted(last.spec().seed())));
     }
     for (const v1::Job& job : there) {
       if (!IsAsked(job.spec().seed()) && !HasEnded(job.state()) &&
           job.state() != v1::JOB_STATE_PAUSED) {
-        INNERLOOP_RETURN_IF_ERROR(client_.Pause(job.id()).status());
+        INNERLOOP_RETURN_IF_ERROR(client.Pause(job.id()).status());
       }
     }
     for (const uint64_t seed : seeds_) {
@@ -97,25 +97,26 @@ class SeedJobs final : public TrainingRun {
       INNERLOOP_ASSIGN_OR_RETURN(
           v1::Job job,
           folder.SubmitOrContinue(Wanted(seed), found == there.rend() ? "" : found->id()));
-      results_.push_back({.seed = seed, .job = std::move(job), .periodic = {}});
+      const EarlierRuns earlier = HasEnded(job.state()) ? EarlierRuns() : EarlierRuns(job);
+      results_.push_back({.seed = seed, .job = std::move(job), .periodic = {}, .earlier = earlier});
     }
     return absl::OkStatus();
   }
 
   // Each job has a thread that follows it, because a watch blocks.
-  absl::Status WatchAll() {
+  absl::Status WatchAll(TrainingClient& client) {
     std::vector<absl::Status> ends(results_.size());
     std::vector<std::thread> threads;
     for (size_t i = 0; i < results_.size(); ++i) {
       if (HasEnded(results_[i].job.state())) {
         continue;
       }
-      threads.emplace_back([this, i, &end = ends[i]] {
+      threads.emplace_back([this, i, &client, &end = ends[i]] {
         TrainingClient::Watcher watcher{
             .on_events = [this, i](const v1::JobEvents& events) { progress_->OnEvents(i, events); },
             .on_break = {}};
         v1::Job& job = results_[i].job;
-        absl::StatusOr<v1::Job> ended = client_.Watch(job.id(), job.iteration(), watcher);
+        absl::StatusOr<v1::Job> ended = client.Watch(job.id(), job.iteration(), watcher);
         end = ended.status();
         if (ended.ok()) {
           job = *std::move(ended);
@@ -133,7 +134,6 @@ class SeedJobs final : public TrainingRun {
 
   const RunSurroundings around_;
   const std::vector<uint64_t> seeds_;
-  TrainingClient client_;
   std::vector<SeedResult> results_;
   std::unique_ptr<GroupProgress> progress_;
 };

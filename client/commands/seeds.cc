@@ -30,9 +30,12 @@ absl::StatusOr<std::pair<uint64_t, uint64_t>> ParseRange(absl::string_view part,
     return Unreadable(flag);
   }
   range.second = range.first;
-  if (part.size() > ends.first.size() &&
-      (!absl::SimpleAtoi(ends.second, &range.second) || range.second < range.first)) {
+  if (part.size() > ends.first.size() && !absl::SimpleAtoi(ends.second, &range.second)) {
     return Unreadable(flag);
+  }
+  if (range.second < range.first) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--seeds=", flag, ": ", part, " runs backwards; write ", range.second, "..", range.first));
   }
   return range;
 }

@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/commands/seeds.h"
 #include "client/commands/training_run.h"
@@ -49,6 +50,11 @@ std::string NewStateDir(const std::string& job_file, absl::Time now) {
   return folder;
 }
 
+// Of an empty path, an empty one.
+std::string AbsolutePath(const std::string& path) {
+  return path.empty() ? "" : std::filesystem::absolute(path).lexically_normal().string();
+}
+
 // Takes away what a run that was refused made. The logs of one that broke stay.
 void RemoveUnused(const std::string& state_dir, const absl::Status& why) {
   if (ExitCode(why) != 2 && !absl::IsCancelled(why)) {
@@ -61,6 +67,8 @@ void RemoveUnused(const std::string& state_dir, const absl::Status& why) {
   }
 }
 
+bool SetsSeed(const std::string& assignment) { return absl::StartsWith(assignment, "seed="); }
+
 }  // namespace
 
 int CoreCount() { return static_cast<int>(std::max(1U, std::thread::hardware_concurrency())); }
@@ -71,8 +79,9 @@ absl::Status Train(const TrainOptions& options, Session& session) {
   if (!options.seeds.empty()) {
     INNERLOOP_ASSIGN_OR_RETURN(seeds, ParseSeeds(options.seeds));
   }
-  INNERLOOP_ASSIGN_OR_RETURN(const PreparedJob prepared,
+  INNERLOOP_ASSIGN_OR_RETURN(PreparedJob prepared,
                              PrepareJob(options.job, options.set, options.data));
+  INNERLOOP_RETURN_IF_ERROR(ApplyWords(options.words, prepared.resolved));
   INNERLOOP_RETURN_IF_ERROR(
       CheckModelAllowed(prepared.resolved, prepared.model_file, options.allow_models));
   const Surroundings& surroundings = session.surroundings;
@@ -82,11 +91,15 @@ absl::Status Train(const TrainOptions& options, Session& session) {
   const bool fresh = !std::filesystem::exists(state_dir);
 
   LiveLine live(session.Live());
+  if (!seeds.empty() && std::any_of(options.set.begin(), options.set.end(), SetsSeed)) {
+    live.Print("warning: --seeds names the seeds; the one that --set gives is not used");
+  }
   LocalRun cluster(session.cancellation);
   absl::Status started =
-      cluster.Start({.state_dir = std::filesystem::absolute(state_dir).lexically_normal().string(),
+      cluster.Start({.state_dir = AbsolutePath(state_dir),
                      .program_folder = surroundings.program_folder,
                      .metrics_listen = options.metrics_listen,
+                     .tensorboard_dir = AbsolutePath(options.tensorboard_dir),
                      .workers = options.workers > 0 ? options.workers : CoreCount(),
                      .slots = options.slots,
                      .allow_models = options.allow_models,

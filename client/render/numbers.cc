@@ -17,6 +17,10 @@ std::string Count(uint64_t value) {
   return digits;
 }
 
+std::string CountOf(uint64_t count, const std::string& one, const std::string& many) {
+  return absl::StrCat(Count(count), " ", count == 1 ? one : many);
+}
+
 std::string Loss(double value) {
   if (!std::isfinite(value)) {
     return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";

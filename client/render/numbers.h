@@ -10,6 +10,8 @@ namespace innerloop::client {
 
 // "1,234,567".
 std::string Count(uint64_t value);
+// "1 class", "1,623 classes".
+std::string CountOf(uint64_t count, const std::string& one, const std::string& many);
 // Four decimals, or a power of ten where these would hide the value: "0.3512", "2.1e-05".
 std::string Loss(double value);
 // "0.3512 ± 0.0041".

@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "client/render/numbers.h"
+#include "core/job/job_spec.h"
 
 namespace innerloop::client {
 namespace {
@@ -22,10 +23,6 @@ std::string SplitText(const v1::EvaluationProtocol& protocol) {
 bool IsClassification(const v1::Evaluation& evaluation) {
   return evaluation.protocol().ways() > 1 ||
          (evaluation.steps_size() > 0 && evaluation.steps(0).has_accuracy());
-}
-
-std::string CountOf(uint64_t count, const std::string& one, const std::string& many) {
-  return absl::StrCat(Count(count), " ", count == 1 ? one : many);
 }
 
 std::string TransductionText(v1::Transduction transduction) {
@@ -61,7 +58,7 @@ std::string ProtocolText(const v1::Evaluation& evaluation, const v1::JobSpec& sp
       CountOf(protocol.queries(), "query", "queries"),
       CountOf(protocol.episodes(), "episode", "episodes"),
       CountOf(protocol.inner_steps(), "inner step", "inner steps")};
-  if (IsClassification(evaluation)) {
+  if (IsClassification(evaluation) && MayMixExamples(spec.model())) {
     parts.push_back(TransductionText(protocol.transduction()));
   }
   switch (spec.tasks().episodes().rotations()) {

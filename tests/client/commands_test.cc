@@ -75,6 +75,10 @@ INSTANTIATE_TEST_SUITE_P(
         BadUsage{{"evaluate", "j1", "--data", "nofile"}, "write NAME=FILE"},
         BadUsage{{"list", "--coordinator", "here"}, "'here' is no address; HOST:PORT"},
         BadUsage{{"evaluate", "a", "--seed", "-1"}, "-1 is no seed"},
+        BadUsage{{"evaluate", "a", "--shots", "abc"}, "'abc' is no whole number from 1 to"},
+        BadUsage{{"train", "job", "--seeds", "5..1"},
+                 "--seeds=5..1: 5..1 runs backwards; write 1..5"},
+        BadUsage{{"train", "job", "--allow-model", "ABC"}, "'ABC' is no SHA-256: 64 hex digits"},
         BadUsage{{"dataset", "add", "--no"}, "(see: innerloop dataset add --help)"},
         BadUsage{{"train", "job", "--metrics-listen", "foo"},
                  "--metrics-listen: 'foo' is no address; HOST:PORT"},
@@ -112,7 +116,9 @@ TEST(Usage, CompletionKnowsTheCommandsAndTheirFlags) {
 TEST(Usage, AnAbsentCoordinatorIsCodeThree) {
   const Outcome outcome = RunProgram({"list", "--coordinator", "127.0.0.1:1"});
   EXPECT_EQ(outcome.code, 3);
-  EXPECT_THAT(outcome.err, StartsWith("innerloop: cannot reach the coordinator at 127.0.0.1:1"));
+  EXPECT_EQ(outcome.err,
+            "innerloop: cannot reach the coordinator at 127.0.0.1:1: start innerloop-coordinator "
+            "there, or name another with --coordinator HOST:PORT\n");
 }
 
 // ---- Jobs
@@ -286,13 +292,21 @@ TEST_F(CommandsTest, EvaluateMeasuresEachCombinationOfItsLists) {
   v1::Evaluation evaluation;
   evaluation.add_steps()->set_loss(0.5);
   service_.SetEvaluation(evaluation);
-  service_.AddJob(Measurable("metric"));
+  v1::Job job = Measurable("metric");
+  job.mutable_spec()->mutable_model()->mutable_conv4()->set_norm(v1::Conv4Model::NORM_BATCH);
+  service_.AddJob(job);
   const Outcome outcome = Run({"evaluate", "--shots", "1,5", "--ways", "5", "--ways", "20",
                                "--transductive=both", "j1", "--format=json"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(json::parse(outcome.out).size(), 8);
+  const std::vector<v1::EvaluateRequest> requests = service_.evaluated();
+  ASSERT_EQ(requests.size(), 7 + 8);
+  for (size_t i = 0; i < 7; ++i) {
+    EXPECT_EQ(requests[i].protocol().episodes(), 1) << "a trial of each but the first";
+  }
   std::vector<std::string> measured;
-  for (const v1::EvaluateRequest& request : service_.evaluated()) {
+  for (size_t i = 7; i < requests.size(); ++i) {
+    const v1::EvaluateRequest& request = requests[i];
     measured.push_back(absl::StrCat(request.protocol().ways(), "-", request.protocol().shots(), "-",
                                     request.protocol().transduction()));
   }
@@ -306,6 +320,20 @@ TEST_F(CommandsTest, EvaluateRefusesAProtocolBeforeTheFirstIsMeasured) {
   EXPECT_EQ(outcome.code, 2);
   EXPECT_EQ(outcome.err, "innerloop: --ways is 20; the model has 5 outputs\n");
   EXPECT_THAT(service_.evaluated(), IsEmpty());
+}
+
+TEST_F(CommandsTest, EvaluateMeasuresOnceWhatIsGivenTwice) {
+  v1::Evaluation evaluation;
+  evaluation.add_steps()->set_loss(0.5);
+  service_.SetEvaluation(evaluation);
+  v1::Job job = Measurable("maml");
+  job.mutable_spec()->mutable_model()->mutable_linear();
+  service_.AddJob(job);
+  const Outcome outcome = Run({"evaluate", "j1", "--ways", "5,5", "--transductive=both"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err,
+              StartsWith("transduction makes no difference: the model has no batch norm\n"));
+  EXPECT_EQ(service_.evaluated().size(), 1);
 }
 
 TEST_F(CommandsTest, EvaluateSaysThatItWaitsForAWorker) {

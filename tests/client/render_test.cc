@@ -84,6 +84,7 @@ v1::Evaluation Accuracies() {
 
 v1::JobSpec WithRotations(v1::EpisodeTasks::Rotations rotations) {
   v1::JobSpec spec;
+  spec.mutable_model()->mutable_conv4()->set_norm(v1::Conv4Model::NORM_BATCH);
   spec.mutable_tasks()->mutable_episodes()->set_rotations(rotations);
   return spec;
 }
@@ -140,6 +141,10 @@ TEST(EvaluationView, SaysOfEachProtocolWhatSetsItApart) {
   protocol->set_transduction(v1::TRANSDUCTION_ALL_QUERIES);
   EXPECT_THAT(ProtocolText(evaluation, classes),
               HasSubstr(", transductive, rotations as classes, "));
+  v1::JobSpec without_batch_norm = classes;
+  without_batch_norm.mutable_model()->mutable_linear();
+  EXPECT_THAT(ProtocolText(evaluation, without_batch_norm), Not(HasSubstr("transductive")))
+      << "it makes no difference";
 }
 
 TEST(EvaluationView, ShowsPublishedFiguresBesideTheirStep) {
@@ -179,7 +184,7 @@ TEST(Result, TellsRateOverTheWholeTraining) {
   job.set_iterations_per_second(7);
   job.mutable_last_checkpoint()->set_path("/state/c.safetensors");
   job.mutable_last_checkpoint()->set_parameters_sha256("abc");
-  const Json json = ResultJson(job, {});
+  const Json json = ResultJson(job, {}, EarlierRuns());
   EXPECT_EQ(json["job"], "j1");
   EXPECT_EQ(json["state"], "SUCCEEDED");
   EXPECT_EQ(json["iterations"], 3000);
@@ -188,7 +193,13 @@ TEST(Result, TellsRateOverTheWholeTraining) {
   EXPECT_EQ(json["checkpoint"], "/state/c.safetensors");
   EXPECT_EQ(json["parameters_sha256"], "abc");
   EXPECT_TRUE(json["evaluation"].is_null());
-  EXPECT_THAT(ResultText(job), HasSubstr("3,000 in 2.0 s, 1,500/s"));
+  EXPECT_THAT(ResultText(job, EarlierRuns()), HasSubstr("3,000 in 2.0 s, 1,500/s"));
+  v1::Job begun = job;
+  begun.set_iteration(2900);
+  begun.set_training_seconds(1);
+  EXPECT_THAT(ResultText(job, EarlierRuns(begun)),
+              HasSubstr("3,000 in 2.0 s, of these 100 now, 100/s"));
+  EXPECT_THAT(ResultText(job, EarlierRuns(job)), HasSubstr("3,000 in 2.0 s\n"));
 }
 
 TEST(Result, AFailedJobSaysWhyAndWhoseFaultItIs) {
@@ -292,7 +303,7 @@ TEST_F(ProgressTest, PlainLinesComeEveryFiveSecondsAndEveryTenthOfTheWay) {
 
 TEST_F(ProgressTest, ATerminalsLineIsDrawnOverAndCutToItsWidth) {
   {
-    LiveLine line({.out = &out_, .terminal = true, .columns = 12, .clock = &clock_});
+    LiveLine line({.out = &out_, .terminal = true, .size = [] { return TerminalSize{12, 24}; }, .clock = &clock_});
     line.Update("iteration 100 of 200");
     clock_.Advance(absl::Milliseconds(50));
     line.Update("too early to be drawn");

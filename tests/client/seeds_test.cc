@@ -36,10 +36,11 @@ TEST(ParseSeeds, SaysWhatIsWrong) {
     EXPECT_EQ(seeds.status().code(), absl::StatusCode::kInvalidArgument) << flag;
     return std::string(seeds.status().message());
   };
-  for (const char* flag : {"", "x", "1,", "5..1", "1..", "..3", "1...3", "-1", "1.5"}) {
+  for (const char* flag : {"", "x", "1,", "1..", "..3", "1...3", "-1", "1.5"}) {
     EXPECT_THAT(message(flag), AllOf(HasSubstr(absl::StrCat("--seeds=", flag, " is no list")),
                                      HasSubstr("1..5 or 1,4,7")));
   }
+  EXPECT_EQ(message("5..1"), "--seeds=5..1: 5..1 runs backwards; write 1..5");
   EXPECT_THAT(message("1..3,2"), HasSubstr("names the seed 2 twice"));
   EXPECT_THAT(message("1..101"), HasSubstr("more than 100 seeds"));
   EXPECT_THAT(message("0..18446744073709551615"), HasSubstr("more than 100 seeds"));

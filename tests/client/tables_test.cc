@@ -65,7 +65,7 @@ TEST_F(TablesTest, ClassesOfATableMakeEpisodes) {
 
 TEST_F(TablesTest, WhatIsWrongWithATableIsSaidInOneLine) {
   EXPECT_THAT(ErrorOf({"--features", "age,length,kind", "--target", "stars"}),
-              HasSubstr(table_ + ":2: column 'kind' is 'x'; a number is expected"));
+              HasSubstr(table_ + ":2: column 'kind' is 'x'; a decimal number is expected"));
   EXPECT_THAT(
       ErrorOf({"--features", "age", "--target", "stars", "--regression", "--group", "user"}),
       HasSubstr(table_ + ":4: column 'stars' is empty"));

@@ -1,0 +1,41 @@
+#include "client/flag_checks.h"
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "core/support/checksum.h"
+
+namespace innerloop::client {
+
+std::string CheckSeed(const std::string& text) {
+  return absl::StartsWith(text, "-") ? absl::StrCat(text, " is no seed; seeds are 0 to 2^64 - 1")
+                                     : "";
+}
+
+CLI::Validator WholeNumber(uint32_t least, uint32_t most) {
+  return {[least, most](std::string& text) {
+            uint32_t number = 0;
+            const bool fits = absl::SimpleAtoi(text, &number) && number >= least && number <= most;
+            return fits
+                       ? ""
+                       : absl::StrCat("'", text, "' is no whole number from ", least, " to ", most);
+          },
+          ""};
+}
+
+CLI::Validator Sha256Digits() {
+  return {[](std::string& text) {
+            std::string digits = absl::AsciiStrToLower(text);
+            if (!IsSha256Hex(digits)) {
+              return absl::StrCat("'", text,
+                                  "' is no SHA-256: 64 hex digits, as sha256sum FILE "
+                                  "prints them");
+            }
+            text = std::move(digits);
+            return std::string();
+          },
+          ""};
+}
+
+}  // namespace innerloop::client
