@@ -3,6 +3,7 @@
 #
 #   tests/reproduce.sh [OPTIONS] [METHOD[=FOLDER]...]      without methods: all of them
 #
+#   --help             this text
 #   --list             the methods
 #   --table-only       train and evaluate nothing: rewrite the table from what is there
 #   --state DIR        where runs are kept [reproduce]: DIR/METHOD is a method's state folder, and the same call goes on with it
@@ -10,7 +11,8 @@
 #   --methods FILE     the table of methods [tests/reproduce.txt]
 #   --readme FILE      the file whose table is rewritten, between its lines "methods:begin" and "methods:end" [README.md]
 #
-# METHOD=FOLDER takes the state folder of a run of `innerloop train JOB --state-dir FOLDER` as the method's.
+# METHOD=FOLDER takes the state folder of a run of `innerloop train JOB --state-dir FOLDER` as the method's. With --table-only, DIR must hold the result
+# of that run already, from an earlier call without.
 #
 # A row is about what DIR holds. A method that DIR knows nothing of keeps the row that the table has for the same job and options; without
 # one it says "not run". Environment: INNERLOOP_BIN, the folder of the programs [they are built into build/release/bin].
@@ -31,6 +33,9 @@ say() { printf '== %s\n' "$*" >&2; }
 
 while [ $# -gt 0 ]; do
   case $1 in
+    --help | -h)
+      sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"
+      exit 0 ;;
     --list) list=yes ;;
     --table-only) train=no ;;
     --state | --data | --methods | --readme)
@@ -42,7 +47,7 @@ while [ $# -gt 0 ]; do
         --readme) readme=$2 ;;
       esac
       shift ;;
-    -*) fail "there is no option '$1'; see the head of $0" ;;
+    -*) fail "there is no option '$1'; see $0 --help" ;;
     *) wanted+=("$1") ;;
   esac
   shift
@@ -89,10 +94,26 @@ for word in ${wanted[@]+"${wanted[@]}"}; do
 done
 grep -q '<!-- methods:begin -->' "$readme" && grep -q '<!-- methods:end -->' "$readme" ||
   fail "$readme has no lines '<!-- methods:begin -->' and '<!-- methods:end -->' to put the table between"
+command -v jq >/dev/null || fail "jq is missing; deploy/setup.sh installs it"
+[ -z "$bin" ] || [ -x "$bin/innerloop" ] || fail "there is no program $bin/innerloop; INNERLOOP_BIN is the folder of the programs"
 mkdir -p "$state"
 state=$(cd "$state" && pwd)
 
 # ---- Runs
+
+# Whether DIR has a method's result, and of the run in the folder. Of several seeds each has a checkpoint there.
+check_result() {
+  local path
+  [ -e "$state/$1.json" ] ||
+    fail "$state has no result of '$1' yet: leave --table-only out, and the ended run in $2 gives it in a moment"
+  jq -e '.evaluation.steps' "$state/$1.json" >/dev/null || fail "the result of '$1' in $state has no final evaluation"
+  while read -r path; do
+    case $(realpath -m "$path") in
+      "$(realpath "$2")"/*) ;;
+      *) fail "the result of '$1' in $state is of another run, $path, not of $2: leave --table-only out" ;;
+    esac
+  done < <(jq -r '.checkpoint // (.runs[]? | .checkpoint) // empty' "$state/$1.json")
+}
 
 for word in ${wanted[@]+"${wanted[@]}"}; do
   case $word in
@@ -102,7 +123,8 @@ for word in ${wanted[@]+"${wanted[@]}"}; do
       if [ -e "$folder" ] && ! [ -L "$folder" ]; then
         fail "$folder is there already, so the state of '${word%%=*}' cannot be ${word#*=}"
       fi
-      ln -sfn "$(cd "${word#*=}" && pwd)" "$folder" ;;
+      ln -sfn "$(cd "${word#*=}" && pwd)" "$folder"
+      [ $train = yes ] || check_result "${word%%=*}" "${word#*=}" ;;
   esac
 done
 
@@ -169,7 +191,6 @@ run_method() {
 
 failed=()
 if [ $train = yes ]; then
-  command -v jq >/dev/null || fail "jq is missing; deploy/setup.sh installs it"
   if [ -z "$bin" ]; then
     bin=$root/build/release/bin
     (

@@ -8,6 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/job/check_data.h"
+#include "core/job/doubts.h"
+#include "core/job/feature_statistics.h"
 #include "core/job/job_spec.h"
 #include "core/job/task_view.h"
 #include "core/support/status_macros.h"
@@ -22,15 +24,24 @@ double GoodnessOf(const v1::CheckpointMetadata& metadata) {
                                             : -metadata.validation_loss();
 }
 
-absl::Status CheckExamples(const v1::JobSpec& resolved,
-                           const std::optional<v1::DataSetDescription>& data_set,
-                           const DataSetStore& data_sets) {
+// Checks the job against its data set, and fills in what follows from the examples. `submission`
+// takes what people should know of it; it may be null.
+absl::Status CheckExamples(const std::optional<v1::DataSetDescription>& data_set,
+                           const DataSetStore& data_sets, v1::JobSpec& resolved,
+                           Submission* submission) {
   if (!data_set.has_value()) {
+    if (submission != nullptr) {
+      submission->doubts = DoubtsAbout(resolved, nullptr);
+    }
     return absl::OkStatus();
   }
   INNERLOOP_ASSIGN_OR_RETURN(const auto examples,
                              Dataset::Open(data_sets.PathOf(data_set->sha256())));
-  return CheckJobAgainstData(resolved, *examples);
+  INNERLOOP_RETURN_IF_ERROR(CheckJobAgainstData(resolved, *examples));
+  if (submission != nullptr) {
+    submission->doubts = DoubtsAbout(resolved, &*examples);
+  }
+  return FillFeatureStatistics(*examples, *resolved.mutable_tasks());
 }
 
 }  // namespace
@@ -95,7 +106,7 @@ absl::StatusOr<Submission> Prepare(const v1::JobSpec& spec, DataSetStore& data_s
       result.spec,
       ResolveJobSpec(wanted, result.data_set.has_value() ? &*result.data_set : nullptr));
   INNERLOOP_RETURN_IF_ERROR(CheckModel(result.spec, data_sets));
-  INNERLOOP_RETURN_IF_ERROR(CheckExamples(result.spec, result.data_set, data_sets));
+  INNERLOOP_RETURN_IF_ERROR(CheckExamples(result.data_set, data_sets, result.spec, &result));
   if (!result.spec.init_from().empty()) {
     std::vector<std::string> damaged;
     INNERLOOP_ASSIGN_OR_RETURN(Checkpoint from,
@@ -123,7 +134,7 @@ absl::StatusOr<v1::JobSpec> PrepareRevision(const v1::JobSpec& before, const v1:
         absl::StrCat("the job cannot change in (as it is against what it should be): ",
                      absl::StrJoin(differences, "; ")));
   }
-  INNERLOOP_RETURN_IF_ERROR(CheckExamples(resolved, data_set, data_sets));
+  INNERLOOP_RETURN_IF_ERROR(CheckExamples(data_set, data_sets, resolved, nullptr));
   return resolved;
 }
 

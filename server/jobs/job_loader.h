@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "innerloop/v1/training.pb.h"
@@ -17,6 +18,8 @@ namespace innerloop::server {
 struct Submission {
   v1::JobSpec spec;
   std::optional<v1::DataSetDescription> data_set;
+  // For the row's warnings.
+  std::vector<std::string> doubts;
   // Of spec.init_from.
   std::optional<Checkpoint> init_from;
 };

@@ -60,6 +60,18 @@ TEST(BadInput, ImpossibleValuesAreNamed) {
                 "outer_optimizer.learning_rate is -1; it must be above 0");
   ExpectOneLine(with("model.outputs=3"), kBadInput, "model.outputs is 3; the tasks ask for 1");
   ExpectOneLine(with("algorithm.maml.inner_stps=3"), kBadInput, "has no field 'inner_stps'");
+  ExpectOneLine(with("objective.terms.weight=3"), kBadInput, "terms is set as a whole");
+}
+
+TEST(BadInput, AnotherJobInAStateFolderIsRefusedByAFewOfItsDifferences) {
+  const std::string folder = NewFolder();
+  Result(RunToEnd("innerloop", TrainArguments("sinusoid_maml", folder,
+                                              {"--workers", "1", "--set", "iterations=2", "--set",
+                                               "evaluation.skip_final=true"})));
+  const Outcome outcome =
+      RunToEnd("innerloop", {"train", JobPath("sinusoid_reptile"), "--state-dir", folder});
+  ExpectOneLine(outcome, kBadInput, "holds a run of another job");
+  EXPECT_THAT(outcome.err, ::testing::ContainsRegex("; and [0-9]+ more: give another --state-dir"));
 }
 
 TEST(BadInput, AMissingJobFileIsNamed) {

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_replace.h"
 #include "tests/integration/killing.h"
 #include "tests/integration/process.h"
 #include "tests/integration/script_job.h"
@@ -79,6 +80,27 @@ TEST_F(OwnModelTest, AMissingFileIsSaidBeforeAnythingStarts) {
   const Outcome outcome = Train("state", "1");
   EXPECT_NE(outcome.exit_code, 0);
   EXPECT_THAT(outcome.err, HasSubstr("model.torchscript.file: "));
+}
+
+TEST_F(OwnModelTest, WhatOnlyAWorkerFindsIsBadInputBeforeAnyTraining) {
+  const auto expect_refused = [this](const std::string& protocol, const std::string& why) {
+    WriteFile(job_, absl::StrReplaceAll(ScriptJob("file: 'model.pt'", /*iterations=*/3000),
+                                        {{"inner_steps: 2", "inner_steps: 2 " + protocol}}));
+    sha256_ = Sha256::Hex(ReadFile(model_));
+    const Outcome outcome = Train("refused", "1");
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(why));
+    EXPECT_THAT(outcome.err, ::testing::Not(HasSubstr("iteration 300 ")));
+    std::filesystem::remove_all(folder_ / "refused");
+  };
+  WritePerceptron(model_, /*extra=*/"  x = x - x.mean(0)\n");
+  expect_refused("transduction: TRANSDUCTION_SUPPORT_STATISTICS",
+                 "evaluation.final.transduction is TRANSDUCTION_SUPPORT_STATISTICS");
+  const std::string whole = ReadFile(model_);
+  WriteFile(model_, whole.substr(0, whole.size() / 2));
+  expect_refused("", "model.torchscript: the file is damaged");
+  WriteFile(model_, "");
+  expect_refused("", "model.pt is empty; torch.jit.script(module).save(FILE) writes one");
 }
 
 TEST_F(OwnModelTest, AWorkerThatDoesNotAllowItDeclinesTheJobWithTheFlagToAdd) {

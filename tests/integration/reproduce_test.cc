@@ -119,6 +119,36 @@ TEST_F(Reproduce, AFailedMethodIsNamedAndDoesNotStopTheOthers) {
                               ContainsRegex("\\| Good \\|.*5 iterations")));
 }
 
+TEST_F(Reproduce, AFolderThatTheTableCannotBeMadeOfIsRefused) {
+  const std::string run = NewFolder();
+  const auto refusal = [&] {
+    const Outcome outcome = Run({"--table-only", "tiny=" + run});
+    EXPECT_EQ(outcome.exit_code, 2);
+    EXPECT_EQ(Readme(), kReadme);
+    return outcome.err;
+  };
+  EXPECT_THAT(refusal(), HasSubstr("has no result of 'tiny' yet: leave --table-only out"));
+  Write("state/tiny.json", R"({"checkpoint": "/elsewhere/c.safetensors"})");
+  EXPECT_THAT(refusal(),
+              HasSubstr("the result of 'tiny' in " + folder_ + "/state has no final evaluation"));
+  Write("state/tiny.json",
+        R"({"checkpoint": "/elsewhere/c.safetensors", "evaluation": {"steps": [{"step": 1}]}})");
+  EXPECT_THAT(refusal(), HasSubstr("is of another run, /elsewhere/c.safetensors, not of " + run));
+}
+
+TEST_F(Reproduce, TellsWhatItTakes) {
+  const Outcome help = Run({"--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  EXPECT_THAT(help.out, AllOf(HasSubstr("--table-only"), HasSubstr("METHOD=FOLDER")));
+  const Outcome missing =
+      RunToEnd(std::string(INNERLOOP_JOBS_DIR) + "/../../tests/reproduce.sh",
+               {"--state", folder_ + "/state", "sinusoid-maml"}, {"INNERLOOP_BIN=/nowhere"});
+  EXPECT_EQ(missing.exit_code, 2);
+  EXPECT_EQ(missing.err,
+            "reproduce: there is no program /nowhere/innerloop; INNERLOOP_BIN is the "
+            "folder of the programs\n");
+}
+
 TEST_F(Reproduce, ListsItsMethodsAndRefusesOthers) {
   EXPECT_THAT(Run({"--list"}).out, AllOf(HasSubstr("tiny "), HasSubstr("other ")));
   const Outcome outcome = Run({"tinny"});

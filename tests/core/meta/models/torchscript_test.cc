@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "core/meta/program.h"
 #include "tests/core/meta/models/model_fixtures.h"
 #include "tests/core/meta/script_files.h"
 #include "tests/core/meta/test_jobs.h"
@@ -238,8 +239,44 @@ def forward(self, x):
 
 TEST_F(TorchScriptTest, RefusesWhatIsNoTorchScriptFile) {
   WriteFile(file_, "PK not really");
-  EXPECT_THAT(Refusal(), HasSubstr("the file is not one that torch.jit.save wrote: "));
+  EXPECT_THAT(Refusal(),
+              HasSubstr("the file is damaged, or is not one that torch.jit.script(module).save("));
   EXPECT_THAT(Refusal(), ::testing::Not(HasSubstr("\n")));
+}
+
+// As batch norm makes it: an example's outputs depend on the others.
+TEST_F(TorchScriptTest, RefusesBeforeTrainingWhatModulesThatMixExamplesCannotDo) {
+  constexpr char kMixing[] = "return torch.matmul(x - x.mean(0), self.weight) + self.bias";
+  WriteAffineScript(file_, 1, 1, kMixing);
+  const auto refusal = [this](const std::string& protocol) {
+    v1::JobSpec spec = ResolvedJob(
+        absl::StrCat("model { torchscript { sha256: '", std::string(64, 'a'),
+                     "' bytes: 1 } } tasks { sinusoid { } } algorithm { maml { inner_steps: 1 } } "
+                     "meta_batch: 4 iterations: 1 evaluation { ",
+                     protocol, " }"));
+    spec.mutable_model()->mutable_torchscript()->set_file(file_);
+    const absl::Status status = Program::Create(spec, nullptr).status();
+    EXPECT_EQ(status.ok() ? absl::StatusCode::kInvalidArgument : status.code(),
+              absl::StatusCode::kInvalidArgument);
+    return std::string(status.message());
+  };
+  EXPECT_EQ(refusal(""), "");
+  EXPECT_THAT(refusal("final { transduction: TRANSDUCTION_SUPPORT_STATISTICS }"),
+              HasSubstr("evaluation.final.transduction is TRANSDUCTION_SUPPORT_STATISTICS, which "
+                        "is not possible with this model.torchscript"));
+  EXPECT_THAT(refusal("every: 1 periodic { transduction: TRANSDUCTION_SUPPORT_STATISTICS }"),
+              HasSubstr("evaluation.periodic.transduction is"));
+  EXPECT_EQ(refusal("periodic { transduction: TRANSDUCTION_SUPPORT_STATISTICS }"), "")
+      << "there are no periodic evaluations";
+
+  WriteAffineScript(file_, 4, 6, kMixing);
+  v1::JobSpec metric;
+  metric.mutable_model()->mutable_torchscript()->set_file(file_);
+  metric.mutable_algorithm()->mutable_prototypical_networks();
+  const absl::Status status =
+      CreateAlgorithm(metric, {.input = {4}, .outputs = 3, .classification = true}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("take a module with layer or group norm"));
 }
 
 TEST_F(TorchScriptTest, RefusesAnotherShapeOfOutputsWithBothShapes) {
