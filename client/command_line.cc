@@ -14,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "client/command_line_curves.h"
 #include "client/command_line_security.h"
 #include "client/commands/checkpoints.h"
 #include "client/commands/completion.h"
@@ -108,6 +109,10 @@ void AddTrain(CLI::App& root, Arguments& arguments) {
       ->type_name("SEEDS");
   app->add_option("--state-dir", options.state_dir,
                   "Where checkpoints, history and logs are kept [innerloop-runs/JOB-DATE-TIME]");
+  AddChartFlag(*app, arguments.session);
+  app->add_option("--tensorboard-dir", options.tensorboard_dir,
+                  "Folder for TensorBoard's event files [none are written]")
+      ->type_name("DIR");
   app->add_option("--metrics-listen", options.metrics_listen,
                   "Address of the coordinator's /metrics; port 0: any free one [127.0.0.1:0]")
       ->type_name("HOST:PORT");
@@ -200,12 +205,14 @@ void AddJobs(CLI::App& root, Arguments& arguments) {
                          [&arguments] { return SubmitJob(arguments.submit, arguments.session); });
   AddJobFlags(*submit, options.job, options.set, options.data);
   submit->add_flag("--watch", options.watch, "Follow it to its end");
+  AddChartFlag(*submit, arguments.session);
   Add(root, arguments, "list", "Jobs", [&arguments] { return ListJobs(arguments.session); });
   AddSimple(root, arguments, "show", "A job in full", "ID", "Job", ShowJob);
   CLI::App* watch = Add(root, arguments, "watch", "Follow a job to its end", [&arguments] {
     return WatchJob(arguments.target, arguments.from_iteration, arguments.session);
   });
   watch->add_option("ID", arguments.target, "Job")->required();
+  AddChartFlag(*watch, arguments.session);
   watch->add_option("--from", arguments.from_iteration, "First iteration to be told of [0]");
   AddSimple(root, arguments, "cancel",
             "End a job at once. Its checkpoints stay; iterations since the last one are lost: to "
@@ -358,6 +365,7 @@ void AddAll(CLI::App& root, Arguments& arguments) {
   AddEvaluate(root, arguments);
   AddCheckpoints(root, arguments);
   AddDataSets(root, arguments);
+  AddReport(root, arguments.session, arguments.chosen);
   AddSecurityCommands(root, arguments.session, arguments.chosen);
   AddCompletion(root, arguments);
 }

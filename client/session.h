@@ -1,6 +1,7 @@
 // What every command is given: where it runs and how it shows its results.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -19,7 +20,8 @@ struct Surroundings {
   std::ostream& out;
   std::ostream& err;
   bool err_is_terminal = false;
-  size_t columns = 80;
+  // Of standard error, when it is asked for.
+  std::function<TerminalSize()> terminal_size = [] { return TerminalSize(); };
   // Folder of innerloop-coordinator and innerloop-worker.
   std::string program_folder;
   const Clock* clock = &Clock::Real();
@@ -29,6 +31,8 @@ struct Surroundings {
 struct Session {
   Surroundings& surroundings;
   bool json = false;
+  // Curves above the progress line, on a terminal.
+  bool chart = true;
   ClientOptions client;
   Cancellation cancellation;
 
@@ -44,7 +48,7 @@ struct Session {
   LiveLineOptions Live() const {
     const Surroundings& s = surroundings;
     const bool shown = !json || s.err_is_terminal;
-    return {shown ? &s.err : nullptr, s.err_is_terminal, s.columns, s.clock};
+    return {shown ? &s.err : nullptr, s.err_is_terminal, s.terminal_size, s.clock};
   }
 
   TrainingClient Client() { return {client, cancellation}; }

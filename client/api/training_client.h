@@ -50,8 +50,10 @@ class TrainingClient {
     std::function<void(const v1::JobEvents& events)> on_events;
     // The stream broke and is being opened again. May be empty.
     std::function<void(const absl::Status& why)> on_break;
+    // Asked after each on_events whether the watch may end before the job does. May be empty.
+    std::function<bool()> enough;
   };
-  // Follows a job to its end, over breaks of the stream, and returns it as it ended.
+  // Follows a job to its end, over breaks of the stream, and returns it as it was told last.
   absl::StatusOr<v1::Job> Watch(const std::string& id, uint64_t from_iteration,
                                 const Watcher& watcher);
 

@@ -66,6 +66,10 @@ absl::StatusOr<v1::Job> TrainingClient::Watch(const std::string& id, uint64_t fr
           job = events.job();
         }
         watcher.on_events(fresh.Of(std::move(events)));
+        if (watcher.enough && !HasEnded(job.state()) && watcher.enough()) {
+          context.TryCancel();
+          return job;
+        }
       }
       status = connection_.Convert(stream->Finish());
     }

@@ -27,6 +27,8 @@ struct TrainOptions {
   // is not yet allowed.
   std::vector<std::string> allow_models;
   std::string metrics_listen = "127.0.0.1:0";
+  // Where TensorBoard's event files go; empty: none are written.
+  std::string tensorboard_dir;
 };
 
 // Starts a job in the state folder, or goes on with the one that is there when at most the number

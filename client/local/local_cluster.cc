@@ -135,6 +135,8 @@ std::vector<std::string> LocalCluster::CoordinatorArguments() const {
           listen,
           "--metrics-listen",
           metrics,
+          "--tensorboard-dir",
+          options_.tensorboard_dir,
           "--die-with-parent"};
 }
 

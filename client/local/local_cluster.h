@@ -22,6 +22,8 @@ struct LocalClusterOptions {
   std::string program_folder;
   // HOST:PORT of the coordinator's metrics; port 0 takes any.
   std::string metrics_listen = "127.0.0.1:0";
+  // Absolute path for TensorBoard's event files; empty: none are written.
+  std::string tensorboard_dir;
   int workers = 1;
   // Compute threads of each worker.
   int slots = 1;

@@ -1,9 +1,12 @@
-// One line of news that changes: drawn over and over on a terminal, now and then elsewhere.
+// One line of news that changes, on a terminal with a picture above it: drawn over and over there,
+// now and then elsewhere.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -12,39 +15,53 @@
 
 namespace innerloop::client {
 
+struct TerminalSize {
+  size_t columns = 80;
+  size_t rows = 24;
+};
+
 struct LiveLineOptions {
   // Null: nothing is shown.
   std::ostream* out = nullptr;
   bool terminal = false;
-  // Width of the terminal; longer lines are cut, because a wrapped one cannot be drawn over.
-  size_t columns = 80;
+  // As it is now: people change it. Longer lines are cut, because a wrapped one cannot be drawn
+  // over.
+  std::function<TerminalSize()> size = [] { return TerminalSize(); };
   const Clock* clock = &Clock::Real();
 };
 
 // Used by commands that take long, from any of their threads. Thread-safe.
 class LiveLine {
  public:
-  explicit LiveLine(LiveLineOptions options) : options_(options) {}
+  explicit LiveLine(LiveLineOptions options) : options_(std::move(options)) {}
   ~LiveLine() { Close(); }
   LiveLine(const LiveLine&) = delete;
   LiveLine& operator=(const LiveLine&) = delete;
 
-  // What is to be seen now: on a terminal redrawn at most 10 times a second, elsewhere written when
-  // 5 seconds have passed since the last time, or when `important`.
-  void Update(const std::string& text, bool important = false);
+  // Lines for a terminal of that size.
+  using Picture = std::function<std::vector<std::string>(TerminalSize)>;
+
+  // What is to be seen now: on a terminal redrawn at most 10 times a second (with a picture: 4),
+  // elsewhere written when 5 seconds have passed since the last time, or when `important`. The
+  // picture is asked for on this thread, when it is drawn; empty: none.
+  void Update(const std::string& text, bool important = false, const Picture& picture = {});
   // A line that stays.
   void Print(const std::string& line);
-  // Takes the changing line off the terminal.
+  // Takes the changing line off the terminal. The picture stays as it was last.
   void Close();
 
  private:
-  void Draw() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The lines, without a line feed after the last one.
+  void Draw(const std::vector<std::string>& lines) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void DrawAll() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Erase() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const LiveLineOptions options_;
   absl::Mutex mu_;
   std::string text_ ABSL_GUARDED_BY(mu_);
-  bool drawn_ ABSL_GUARDED_BY(mu_) = false;
+  std::vector<std::string> picture_ ABSL_GUARDED_BY(mu_);
+  // Widths of the lines that are on the terminal.
+  std::vector<size_t> drawn_ ABSL_GUARDED_BY(mu_);
   std::optional<absl::Duration> last_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -5,6 +5,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "client/api/training_client.h"
+#include "client/render/chart.h"
 #include "client/render/numbers.h"
 
 namespace innerloop::client {
@@ -46,6 +48,10 @@ void Progress::OnEvents(const v1::JobEvents& events) {
       seconds_ += record.seconds() - *last_seconds_;
     }
     last_seconds_ = record.seconds();
+    loss_.Add(record.iteration(), record.meta_loss());
+    if (record.has_meta_accuracy()) {
+      accuracy_.Add(record.iteration(), record.meta_accuracy());
+    }
     recent_.push_back(record);
     if (recent_.size() > kRecent) {
       recent_.pop_front();
@@ -61,10 +67,16 @@ void Progress::OnEvents(const v1::JobEvents& events) {
   }
   const uint64_t total = job_.spec().iterations();
   const uint64_t tenths = total > 0 ? 10 * iteration_ / total : 0;
-  const bool important = tenths > tenths_told_ || job_.waiting_for() != waiting_told_;
+  // The chart that stays is the whole one.
+  const bool important = tenths > tenths_told_ || job_.waiting_for() != waiting_told_ ||
+                         (chart_ && HasEnded(job_.state()));
   tenths_told_ = std::max(tenths, tenths_told_);
   waiting_told_ = job_.waiting_for();
-  line_.Update(Text(), important);
+  line_.Update(Text(), important,
+               chart_ ? LiveLine::Picture([this](TerminalSize size) {
+                 return DrawTrainingCharts(loss_, accuracy_, size);
+               })
+                      : LiveLine::Picture());
 }
 
 std::string Progress::Text() const {

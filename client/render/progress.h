@@ -1,4 +1,4 @@
-// A job's progress as one line.
+// A job's progress as one line, and its curves.
 #pragma once
 
 #include <deque>
@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "client/render/curve.h"
 #include "client/render/live_line.h"
 #include "innerloop/v1/training.pb.h"
 
@@ -14,8 +15,8 @@ namespace innerloop::client {
 // Told what a watch tells; writes to a LiveLine. One thread only.
 class Progress {
  public:
-  // `line` outlives it.
-  explicit Progress(LiveLine& line) : line_(line) {}
+  // `line` outlives it. With a chart, curves are drawn above the line where it is on a terminal.
+  explicit Progress(LiveLine& line, bool chart = false) : line_(line), chart_(chart) {}
 
   void OnEvents(const v1::JobEvents& events);
   // "iteration 12,300 of 70,000 (17 %), 1,053/s, 54 s left, meta-loss 0.6123, validation ..."
@@ -23,7 +24,13 @@ class Progress {
   uint64_t iteration() const { return iteration_; }
 
  private:
+  // More than a terminal has dots across.
+  static constexpr size_t kMostBuckets = 1024;
+
   LiveLine& line_;
+  const bool chart_;
+  Curve loss_{kMostBuckets};
+  Curve accuracy_{kMostBuckets};
   v1::Job job_;
   uint64_t iteration_ = 0;
   // Iterations told, and the seconds of training that they took; without what was done before.

@@ -46,6 +46,7 @@ void AddScalar(tensorboard::Summary& summary, std::string tag, std::string descr
                double value) {
   tensorboard::Summary::Value& scalar = *summary.add_value();
   scalar.set_tag(std::move(tag));
+  scalar.mutable_metadata()->mutable_plugin_data()->set_plugin_name("scalars");
   scalar.mutable_metadata()->set_summary_description(std::move(description));
   scalar.set_simple_value(static_cast<float>(value));
 }
