@@ -11,28 +11,25 @@
 #include <CLI/CLI.hpp>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "client/command_line_curves.h"
 #include "client/command_line_security.h"
+#include "client/command_line_upkeep.h"
+#include "client/commands/adapt.h"
+#include "client/commands/adapt_flags.h"
 #include "client/commands/checkpoints.h"
 #include "client/commands/completion.h"
 #include "client/commands/datasets.h"
 #include "client/commands/evaluate.h"
 #include "client/commands/jobs.h"
 #include "client/commands/train.h"
+#include "client/flag_checks.h"
 #include "core/rpc/listen_address.h"
 #include "core/support/version.h"
 
 namespace innerloop::client {
 namespace {
-
-// CLI11 reads -1 as the largest number.
-std::string CheckSeed(const std::string& text) {
-  return absl::StartsWith(text, "-") ? absl::StrCat(text, " is no seed; seeds are 0 to 2^64 - 1")
-                                     : "";
-}
 
 using Command = std::function<absl::Status()>;
 
@@ -45,11 +42,14 @@ struct Arguments {
   TrainOptions train{};
   SubmitOptions submit{};
   EvaluateOptions evaluate{};
+  AdaptOptions adapt{};
   std::string target{};
   uint64_t from_iteration = 0;
   std::string out{};
   bool classes = false;
   bool force = false;
+  bool spec_alone = false;
+  std::vector<std::string> labels{};
   ImageImportOptions images{};
   IdxImportOptions idx{};
   CsvImportOptions csv{};
@@ -76,14 +76,23 @@ void AddSimple(CLI::App& parent, Arguments& arguments, const std::string& name,
 }
 
 void AddJobFlags(CLI::App& app, std::string& job, std::vector<std::string>& set,
-                 std::vector<std::string>& data) {
+                 std::vector<std::string>& data, Words& words) {
   app.add_option("JOB", job, "Job specification: textproto or JSON")->required();
-  app.add_option("--set", set, "Override a field, e.g. --set algorithm.maml.inner_steps=5")
+  app.add_option(
+         "--set", set,
+         "Override a field, e.g. --set algorithm.maml.inner_steps=5; lists and messages as a "
+         "whole: model.mlp.hidden=[64,64], objective.terms=[{query_loss {}}, "
+         "{gradient_norm {} weight: 0.1}]")
       ->type_name("PATH=VALUE")
       ->allow_extra_args(false);
   app.add_option("--data", data, "File of a data set; else $INNERLOOP_DATA/NAME.safetensors")
       ->type_name("NAME=FILE")
       ->allow_extra_args(false);
+  app.add_option("--name", words.name, "Name of the job [the file's]");
+  app.add_option("--label", words.labels, "Label of the job, beside the file's")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+  app.add_option("--note", words.note, "Note of the job, free text [the file's]");
 }
 
 void AddTrain(CLI::App& root, Arguments& arguments) {
@@ -93,15 +102,16 @@ void AddTrain(CLI::App& root, Arguments& arguments) {
           "Train a job on this machine: starts a coordinator and workers, shows progress, "
           "evaluation and checkpoint. The same again with its --state-dir goes on.",
           [&arguments] { return Train(arguments.train, arguments.session); });
-  AddJobFlags(*app, options.job, options.set, options.data);
+  AddJobFlags(*app, options.job, options.set, options.data, options.words);
   app->add_option("--allow-model", options.allow_models,
                   "Let the job run the TorchScript model of this hash, which is its author's code")
+      ->transform(Sha256Digits())
       ->type_name("SHA256")
       ->allow_extra_args(false);
   app->add_option("--workers", options.workers, "Worker processes [one for each core]")
-      ->check(CLI::Range(1, 1024));
+      ->check(WholeNumber(1, 1024));
   app->add_option("--slots", options.slots, "Compute threads of each worker [1]")
-      ->check(CLI::Range(1, 1024));
+      ->check(WholeNumber(1, 1024));
   app->add_option(
          "--seeds", options.seeds,
          "The job once for each seed, e.g. 1..5 or 1,4,7; then mean and standard deviation "
@@ -135,15 +145,14 @@ void AddEvaluate(CLI::App& root, Arguments& arguments) {
     app->add_option(flag, values, text)
         ->delimiter(',')
         ->allow_extra_args(false)
-        ->check(CLI::Range(least, uint32_t{10'000'000}))
+        ->check(WholeNumber(least, 10'000'000))
         ->type_name("N,...");
   };
   add_list("--ways", options.ways, "Classes per episode", 2);
   add_list("--shots", options.shots, "Support examples per class", 1);
   const auto add_number = [app](const std::string& flag, auto set, const std::string& text,
                                 uint32_t least) {
-    app->add_option_function<uint32_t>(flag, set, text)
-        ->check(CLI::Range(least, uint32_t{10'000'000}));
+    app->add_option_function<uint32_t>(flag, set, text)->check(WholeNumber(least, 10'000'000));
   };
   add_number(
       "--queries", [&](uint32_t n) { protocol.set_queries(n); }, "Query examples per class", 1);
@@ -155,7 +164,7 @@ void AddEvaluate(CLI::App& root, Arguments& arguments) {
          "--line-search", [&protocol](uint32_t n) { protocol.set_line_search(n); },
          "Most halvings of an inner step that would raise the support loss; 0 takes steps as they "
          "are")
-      ->check(CLI::Range(0, 30));
+      ->check(WholeNumber(0, 30));
   app->add_option_function<std::string>(
          "--split",
          [&protocol](const std::string& name) {
@@ -190,7 +199,7 @@ void AddEvaluate(CLI::App& root, Arguments& arguments) {
          "--seed", [&protocol](uint64_t seed) { protocol.set_seed(seed); }, "Seed of the episodes")
       ->check(CheckSeed);
   app->add_option("--workers", options.workers, "For a file: worker processes [one for each core]")
-      ->check(CLI::Range(1, 1024));
+      ->check(WholeNumber(1, 1024));
   app->add_option("--model", options.model,
                   "For a file: the TorchScript model that its job brought")
       ->type_name("FILE");
@@ -199,15 +208,32 @@ void AddEvaluate(CLI::App& root, Arguments& arguments) {
       ->allow_extra_args(false);
 }
 
+void AddAdapt(CLI::App& root, Arguments& arguments) {
+  AddAdaptFlags(*Add(root, arguments, "adapt",
+                     "Adapt a trained model to a few examples of your own: predict others, and "
+                     "take the adapted model away",
+                     [&arguments] { return Adapt(arguments.adapt, arguments.session); }),
+                arguments.adapt, arguments.session);
+}
+
 void AddJobs(CLI::App& root, Arguments& arguments) {
   SubmitOptions& options = arguments.submit;
   CLI::App* submit = Add(root, arguments, "submit", "Give a job to the coordinator",
                          [&arguments] { return SubmitJob(arguments.submit, arguments.session); });
-  AddJobFlags(*submit, options.job, options.set, options.data);
+  AddJobFlags(*submit, options.job, options.set, options.data, options.words);
   submit->add_flag("--watch", options.watch, "Follow it to its end");
   AddChartFlag(*submit, arguments.session);
-  Add(root, arguments, "list", "Jobs", [&arguments] { return ListJobs(arguments.session); });
-  AddSimple(root, arguments, "show", "A job in full", "ID", "Job", ShowJob);
+  Add(root, arguments, "list", "Jobs",
+      [&arguments] { return ListJobs(arguments.labels, arguments.session); })
+      ->add_option("--label", arguments.labels, "Only jobs with this label")
+      ->type_name("KEY[=VALUE]")
+      ->allow_extra_args(false);
+  CLI::App* show = Add(root, arguments, "show", "A job in full", [&arguments] {
+    return ShowJob(arguments.target, arguments.spec_alone, arguments.session);
+  });
+  show->add_option("ID", arguments.target, "Job")->required();
+  show->add_flag("--spec", arguments.spec_alone,
+                 "Its specification alone, as a job file to submit again");
   CLI::App* watch = Add(root, arguments, "watch", "Follow a job to its end", [&arguments] {
     return WatchJob(arguments.target, arguments.from_iteration, arguments.session);
   });
@@ -253,7 +279,7 @@ void AddImport(CLI::App& parent, Arguments& arguments) {
           });
   images->add_option("SOURCE", arguments.images.sources, "Folder, zip, tar or tar.gz")->required();
   images->add_option("--size", arguments.images.size, "Height and width to resize to [28]")
-      ->check(CLI::Range(1, 4096));
+      ->check(WholeNumber(1, 4096));
   images->add_flag("--grayscale", arguments.images.grayscale, "One channel instead of three");
   images->add_flag("--invert", arguments.images.invert, "For dark ink on a light ground");
   images->add_option("--name", arguments.images.name, "Name of the data set [the file's]");
@@ -363,9 +389,11 @@ void AddAll(CLI::App& root, Arguments& arguments) {
   AddTrain(root, arguments);
   AddJobs(root, arguments);
   AddEvaluate(root, arguments);
+  AddAdapt(root, arguments);
   AddCheckpoints(root, arguments);
   AddDataSets(root, arguments);
   AddReport(root, arguments.session, arguments.chosen);
+  AddUpkeep(root, arguments.session, arguments.chosen);
   AddSecurityCommands(root, arguments.session, arguments.chosen);
   AddCompletion(root, arguments);
 }

@@ -14,8 +14,8 @@ namespace {
 
 // How often states and numbers of jobs and workers are shown.
 constexpr absl::Duration kShowEvery = absl::Seconds(1);
-// How long an evaluation that a user asked for waits for workers.
-constexpr absl::Duration kEvaluationPatience = absl::Seconds(60);
+// How long an evaluation or adaptation that a user asked for waits for workers.
+constexpr absl::Duration kRequestPatience = absl::Seconds(60);
 
 }  // namespace
 
@@ -33,7 +33,7 @@ absl::Status CoordinatorImpl::Load() {
     const bool ended = JobMachine::Ended(row.state());
     if (const absl::Status status = LoadJob(row); !status.ok()) {
       // One job's trouble is not the others'.
-      spdlog::error("job {} cannot go on: {}", id, std::string(status.message()));
+      log_.Add(id, v1::LOG_SEVERITY_ERROR, absl::StrCat("cannot go on: ", status.message()));
       row.set_state(v1::JOB_STATE_FAILED);
       row.set_failure_code(status.raw_code());
       row.set_failure_message(std::string(status.message()));
@@ -52,6 +52,14 @@ absl::Status CoordinatorImpl::Load() {
 absl::Status CoordinatorImpl::LoadJob(v1::Job row) {
   const std::string id = row.id();
   if (JobMachine::Ended(row.state())) {
+    // The folder may have been moved, or restored elsewhere.
+    for (v1::CheckpointInfo* info :
+         {row.has_last_checkpoint() ? row.mutable_last_checkpoint() : nullptr,
+          row.has_best_checkpoint() ? row.mutable_best_checkpoint() : nullptr}) {
+      if (info != nullptr) {
+        info->set_path(deps_.checkpoints.PathOf(id, info->iteration()));
+      }
+    }
     absl::MutexLock lock(&mu_);
     jobs_[id].row = std::move(row);
     return absl::OkStatus();
@@ -69,9 +77,15 @@ absl::Status CoordinatorImpl::LoadJob(v1::Job row) {
   std::shared_ptr<JobRunner> runner = MakeRunner(std::move(row), std::move(data_set));
   absl::MutexLock lock(&mu_);
   if (past.has_value()) {
-    spdlog::info("job {} goes on from iteration {}", id, past->checkpoint.metadata.iteration());
+    log_.Add(id, v1::LOG_SEVERITY_INFO,
+             absl::StrCat(
+                 runner->state() == v1::JOB_STATE_PAUSED ? "is paused at" : "goes on from",
+                 " iteration ", past->checkpoint.metadata.iteration(),
+                 " after a restart of the coordinator"));
     runner->Restore(*std::move(past));
   } else {
+    log_.Add(id, v1::LOG_SEVERITY_INFO,
+             "begins after a restart of the coordinator: there is no checkpoint yet");
     runner->Start(std::move(init_from));
   }
   Begin(std::move(runner));
@@ -93,7 +107,7 @@ std::shared_ptr<JobRunner> CoordinatorImpl::MakeRunner(
   std::shared_ptr<JobMetrics> metrics = deps_.metrics.ForJob(row.id());
   return std::make_shared<JobRunner>(
       std::move(row), std::move(data_set),
-      JobRunner::Environment{deps_.recorder, deps_.clock, *this, std::move(metrics),
+      JobRunner::Environment{deps_.recorder, deps_.clock, *this, log_, std::move(metrics),
                              options_.max_parameters});
 }
 
@@ -205,9 +219,10 @@ void CoordinatorImpl::Tick() {
   for (const std::string& id : registry_.Silent(now, options_.worker_timeout)) {
     spdlog::warn("worker {} was silent for {}: it counts as lost", id,
                  absl::FormatDuration(options_.worker_timeout));
-    registry_.Find(id)->link->Close(absl::DeadlineExceededError(
-        absl::StrCat("no heartbeat for ", absl::FormatDuration(options_.worker_timeout))));
-    dispatcher_.OnGone(id, now);
+    const std::string why =
+        absl::StrCat("no heartbeat for ", absl::FormatDuration(options_.worker_timeout));
+    registry_.Find(id)->link->Close(absl::DeadlineExceededError(why));
+    dispatcher_.OnGone(id, why, now);
     deps_.metrics.OnWorkerGone(Gone::kSilent);
   }
   registry_.Expire(now);
@@ -218,7 +233,10 @@ void CoordinatorImpl::Tick() {
       events_.Bump(runner->id());
     }
   }
-  CheckRequested();
+  CheckRequested(requested_);
+  CheckRequested(adaptations_);
+  LetGoOfPins();
+  CollectOldJobs();
   for (auto& [id, entry] : jobs_) {
     if (entry.metrics_until.has_value() && now >= *entry.metrics_until) {
       deps_.metrics.Remove(id);
@@ -232,17 +250,19 @@ void CoordinatorImpl::Tick() {
   }
 }
 
-void CoordinatorImpl::CheckRequested() {
+template <typename Run>
+void CoordinatorImpl::CheckRequested(std::vector<Requested<Run>>& requested) {
   const absl::Duration now = Now();
-  for (const Requested& copy : std::vector<Requested>(requested_)) {
-    const auto it = std::find_if(requested_.begin(), requested_.end(),
-                                 [&](const Requested& other) { return other.run == copy.run; });
+  for (const Requested<Run>& copy : std::vector<Requested<Run>>(requested)) {
+    const auto it =
+        std::find_if(requested.begin(), requested.end(),
+                     [&](const Requested<Run>& other) { return other.run == copy.run; });
     const std::string waiting = dispatcher_.WaitingFor(*copy.run);
     if (waiting.empty()) {
       it->stuck_since.reset();
     } else if (!it->stuck_since.has_value()) {
       it->stuck_since = now;
-    } else if (now - *it->stuck_since > kEvaluationPatience) {
+    } else if (now - *it->stuck_since > kRequestPatience) {
       copy.run->Abort(absl::UnavailableError(waiting));
     }
   }
@@ -276,9 +296,13 @@ void CoordinatorImpl::Stop(absl::Duration patience) {
   {
     absl::MutexLock lock(&mu_);
     stopping_ = true;
-    for (const Requested& requested : std::vector<Requested>(requested_)) {
-      requested.run->Abort(absl::UnavailableError("the coordinator is stopping"));
-    }
+    const auto abort = [](const auto all) {
+      for (const auto& requested : all) {
+        requested.run->Abort(absl::UnavailableError("the coordinator is stopping"));
+      }
+    };
+    abort(requested_);
+    abort(adaptations_);
     for (const std::shared_ptr<JobRunner>& runner :
          std::vector<std::shared_ptr<JobRunner>>(running_)) {
       runner->Suspend();

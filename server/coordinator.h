@@ -12,7 +12,9 @@
 #include "absl/status/statusor.h"
 #include "core/support/clock.h"
 #include "innerloop/v1/training.pb.h"
+#include "innerloop/v1/upkeep.pb.h"
 #include "innerloop/v1/work.pb.h"
+#include "server/jobs/adaptation_run.h"
 #include "server/metrics/metrics.h"
 #include "server/options.h"
 #include "server/storage/checkpoint_store.h"
@@ -63,9 +65,24 @@ class Coordinator {
   // `done` is called once, when the evaluation ended, failed or the coordinator stops.
   virtual void Evaluate(const v1::EvaluateRequest& request,
                         std::function<void(absl::StatusOr<v1::Evaluation>)> done) = 0;
+  // What a reference ("JOB", "JOB@ITERATION", "JOB@best") means now, loaded; it stays so, and on
+  // the workers that had it, for a minute after its last use. Blocks on files. NOT_FOUND,
+  // DATA_LOSS.
+  virtual absl::StatusOr<std::shared_ptr<const PinnedCheckpoint>> Pin(
+      const std::string& checkpoint) = 0;
+  // Has a worker adapt to a task that was checked. `done` is called once, when that ended, failed,
+  // found no worker for a minute (UNAVAILABLE), or the coordinator stops.
+  virtual void Adapt(std::shared_ptr<const PinnedCheckpoint> checkpoint, v1::AdaptationTask task,
+                     std::function<void(absl::StatusOr<Adapted>)> done) = 0;
   // Makes an ended job of a checkpoint that is stored under checkpoint.metadata.job_id (a fresh
   // id).
   virtual absl::StatusOr<v1::Job> Adopt(Checkpoint checkpoint) = 0;
+  // Removes what nobody needs any more, or says what it would. Blocks on files. INVALID_ARGUMENT
+  // for a negative age.
+  virtual absl::StatusOr<v1::CollectGarbageResponse> CollectGarbage(
+      const v1::CollectGarbageRequest& request) = 0;
+  // Does `work` while what is stored stands still: jobs compute, but none begins, goes, or writes.
+  virtual absl::Status HoldStill(std::function<absl::Status()> work) = 0;
   // A number that grows with every event of the job, for watches: waits until it exceeds `seen`,
   // the job ended, or the timeout.
   virtual uint64_t AwaitEvents(const std::string& id, uint64_t seen, absl::Duration timeout) = 0;

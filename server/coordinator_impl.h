@@ -1,7 +1,9 @@
-// The one Coordinator there is; its parts are in coordinator.cc (life), coordinator_jobs.cc and
-// coordinator_revisions.cc (users), and coordinator_workers.cc (streams).
+// The one Coordinator there is; its parts are in coordinator.cc (life), coordinator_jobs.cc,
+// coordinator_revisions.cc (users), coordinator_upkeep.cc (operators), and coordinator_workers.cc
+// (streams).
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -16,7 +18,10 @@
 #include "server/jobs/dispatcher.h"
 #include "server/jobs/errands.h"
 #include "server/jobs/event_counter.h"
+#include "server/jobs/garbage.h"
+#include "server/jobs/job_log.h"
 #include "server/jobs/job_runner.h"
+#include "server/jobs/pinned_checkpoints.h"
 #include "server/workers/worker_registry.h"
 
 namespace innerloop::server {
@@ -44,7 +49,14 @@ class CoordinatorImpl final : public Coordinator, private JobHost {
   absl::Status Delete(const std::string& id) override;
   void Evaluate(const v1::EvaluateRequest& request,
                 std::function<void(absl::StatusOr<v1::Evaluation>)> done) override;
+  absl::StatusOr<std::shared_ptr<const PinnedCheckpoint>> Pin(
+      const std::string& checkpoint) override;
+  void Adapt(std::shared_ptr<const PinnedCheckpoint> checkpoint, v1::AdaptationTask task,
+             std::function<void(absl::StatusOr<Adapted>)> done) override;
   absl::StatusOr<v1::Job> Adopt(Checkpoint checkpoint) override;
+  absl::StatusOr<v1::CollectGarbageResponse> CollectGarbage(
+      const v1::CollectGarbageRequest& request) override;
+  absl::Status HoldStill(std::function<absl::Status()> work) override;
   uint64_t AwaitEvents(const std::string& id, uint64_t seen, absl::Duration timeout) override;
   std::vector<v1::WorkerInfo> Workers() override;
   std::vector<DataSetUse> UsesOf(const std::string& data_set_sha256) override;
@@ -69,9 +81,10 @@ class CoordinatorImpl final : public Coordinator, private JobHost {
     // When its series go.
     std::optional<absl::Duration> metrics_until;
   };
-  // An evaluation that a user asked for.
+  // An evaluation or an adaptation that a user waits for.
+  template <typename Run>
   struct Requested {
-    std::shared_ptr<EvaluationRun> run;
+    std::shared_ptr<Run> run;
     std::optional<absl::Duration> stuck_since;
   };
 
@@ -100,6 +113,18 @@ class CoordinatorImpl final : public Coordinator, private JobHost {
   void Begin(std::shared_ptr<JobRunner> runner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Retire(const std::string& id, v1::Job row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status LoadJob(v1::Job row);
+  // Removes an ended job.
+  absl::Status DeleteEnded(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(submit_mu_);
+  // Name, labels and note, of a job in any state.
+  absl::StatusOr<v1::Job> ReviseWords(const v1::JobSpec& spec, v1::Job job)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(submit_mu_);
+  // What garbage collection has to spare, and what it may look at.
+  Garbage::Jobs JobsOfGarbage() ABSL_LOCKS_EXCLUDED(mu_);
+  // From time to time, under --job-retention.
+  void CollectOldJobs() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Something that a worker has to say to a job's people.
+  void OnNotice(const Worker& worker, const v1::JobNotice& notice)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Removes those of these users' models that no job uses.
   absl::Status RemoveUnusedModels(const std::vector<std::string>& sha256s) ABSL_LOCKS_EXCLUDED(mu_);
   // Applies a user's wish to a job that has not ended, and makes it durable.
@@ -113,25 +138,40 @@ class CoordinatorImpl final : public Coordinator, private JobHost {
   absl::StatusOr<std::shared_ptr<EvaluationRun>> PrepareEvaluation(
       const v1::EvaluateRequest& request, std::function<void(absl::StatusOr<v1::Evaluation>)> done);
   void ShowMetrics() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void CheckRequested() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Ends those that found no worker for too long.
+  template <typename Run>
+  void CheckRequested(std::vector<Requested<Run>>& requested) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  template <typename Run>
+  static void Forget(const Run& run, std::vector<Requested<Run>>& requested) {
+    requested.erase(
+        std::find_if(requested.begin(), requested.end(),
+                     [&](const Requested<Run>& other) { return other.run.get() == &run; }));
+  }
+  // Workers may forget checkpoints that no adaptation used lately.
+  void LetGoOfPins() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Duration Now() const { return deps_.clock.Monotonic(); }
 
   const Options options_;
   const Dependencies deps_;
   EventCounter events_;
+  JobLog log_{deps_.recorder, events_, deps_.clock};
 
   // Held over a submission's disk writes, so that two of one request_id make one job. Before mu_.
   absl::Mutex submit_mu_ ABSL_ACQUIRED_BEFORE(mu_);
   absl::Mutex mu_;
   WorkerRegistry registry_ ABSL_GUARDED_BY(mu_);
-  Dispatcher dispatcher_ ABSL_GUARDED_BY(mu_){registry_};
+  Dispatcher dispatcher_ ABSL_GUARDED_BY(mu_){registry_, log_};
   std::map<std::string, Entry> jobs_ ABSL_GUARDED_BY(mu_);
   // The runners of jobs_.
   std::vector<std::shared_ptr<JobRunner>> running_ ABSL_GUARDED_BY(mu_);
-  std::vector<Requested> requested_ ABSL_GUARDED_BY(mu_);
+  std::vector<Requested<EvaluationRun>> requested_ ABSL_GUARDED_BY(mu_);
+  std::vector<Requested<AdaptationRun>> adaptations_ ABSL_GUARDED_BY(mu_);
+  PinnedCheckpoints pinned_ ABSL_GUARDED_BY(mu_);
   // Users' callbacks that wait for the lock to be let go of.
   std::vector<std::function<void()>> callbacks_ ABSL_GUARDED_BY(mu_);
   std::optional<absl::Duration> shown_at_ ABSL_GUARDED_BY(mu_);
+  // When jobs under --job-retention are looked for next.
+  absl::Duration collect_at_ ABSL_GUARDED_BY(mu_);
   int checkpoints_under_way_ ABSL_GUARDED_BY(mu_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   // Nothing is done any more.

@@ -12,7 +12,6 @@
 #include "core/support/status_macros.h"
 #include "server/coordinator_impl.h"
 #include "server/jobs/job_loader.h"
-#include "spdlog/spdlog.h"
 
 namespace innerloop::server {
 namespace {
@@ -91,6 +90,7 @@ absl::StatusOr<v1::Job> CoordinatorImpl::Submit(const v1::SubmitJobRequest& requ
   v1::Job row;
   row.set_state(v1::JOB_STATE_QUEUED);
   *row.mutable_spec() = std::move(submission.spec);
+  row.mutable_warnings()->Add(submission.doubts.begin(), submission.doubts.end());
   *row.mutable_submitted() = google::protobuf::util::TimeUtil::NanosecondsToTimestamp(
       absl::ToUnixNanos(deps_.clock.Now()));
   {
@@ -111,7 +111,7 @@ absl::StatusOr<v1::Job> CoordinatorImpl::Submit(const v1::SubmitJobRequest& requ
   const std::string id = row.id();
   std::shared_ptr<JobRunner> runner = MakeRunner(std::move(row), std::move(submission.data_set));
   absl::MutexLock lock(&mu_);
-  spdlog::info("job {} submitted: {}", id, runner->spec().name());
+  log_.Add(id, v1::LOG_SEVERITY_INFO, absl::StrCat("submitted: ", runner->spec().name()));
   runner->Start(std::move(submission.init_from));
   Begin(std::move(runner));
   Pump();
@@ -199,6 +199,10 @@ absl::StatusOr<v1::Job> CoordinatorImpl::Cancel(const std::string& id) {
 
 absl::Status CoordinatorImpl::Delete(const std::string& id) {
   absl::MutexLock submit_lock(&submit_mu_);
+  return DeleteEnded(id);
+}
+
+absl::Status CoordinatorImpl::DeleteEnded(const std::string& id) {
   v1::Job row;
   {
     absl::MutexLock lock(&mu_);
@@ -208,7 +212,7 @@ absl::Status CoordinatorImpl::Delete(const std::string& id) {
                                                         JobMachine::Name(entry->runner->state()),
                                                         "; cancel it before deleting it"));
     }
-    for (const Requested& requested : requested_) {
+    for (const auto& requested : requested_) {
       if (requested.run->evaluation().job_id() == id) {
         return absl::FailedPreconditionError(
             absl::StrCat("an evaluation of job '", id, "' is under way"));
@@ -218,6 +222,7 @@ absl::Status CoordinatorImpl::Delete(const std::string& id) {
     jobs_.erase(id);
   }
   events_.Remove(id);
+  log_.Forget(id);
   deps_.recorder.Forget(id);
   deps_.metrics.Remove(id);
   INNERLOOP_RETURN_IF_ERROR(deps_.state.DeleteJob(id));
@@ -290,7 +295,7 @@ std::vector<Coordinator::DataSetUse> CoordinatorImpl::UsesOf(const std::string& 
     const bool ended = entry.runner == nullptr;
     add(id, ended ? entry.row.spec() : entry.runner->spec(), ended);
   }
-  for (const Requested& requested : requested_) {
+  for (const auto& requested : requested_) {
     add(requested.run->evaluation().job_id(), requested.run->description().spec(),
         /*ended=*/false);
   }
@@ -352,9 +357,7 @@ absl::StatusOr<std::shared_ptr<EvaluationRun>> CoordinatorImpl::PrepareEvaluatio
             RemoveEvaluation(run);
             callbacks_.emplace_back(
                 [done, result = std::move(result)]() mutable { done(std::move(result)); });
-            requested_.erase(
-                std::find_if(requested_.begin(), requested_.end(),
-                             [&](const Requested& other) { return other.run.get() == &run; }));
+            Forget(run, requested_);
           });
 }
 

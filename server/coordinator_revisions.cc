@@ -45,9 +45,34 @@ absl::StatusOr<v1::Job> CoordinatorImpl::Extend(const std::string& id, uint64_t 
 absl::StatusOr<v1::Job> CoordinatorImpl::Revise(const std::string& id, const v1::JobSpec& spec) {
   absl::MutexLock submit_lock(&submit_mu_);
   INNERLOOP_ASSIGN_OR_RETURN(v1::Job job, Get(id));
+  if (SameButForWords(job.spec(), spec)) {
+    return ReviseWords(spec, std::move(job));
+  }
   INNERLOOP_ASSIGN_OR_RETURN(v1::JobSpec resolved,
                              PrepareRevision(job.spec(), spec, deps_.data_sets));
   return ReviseTo(std::move(resolved), std::move(job));
+}
+
+absl::StatusOr<v1::Job> CoordinatorImpl::ReviseWords(const v1::JobSpec& spec, v1::Job job) {
+  INNERLOOP_RETURN_IF_ERROR(CheckWords(spec));
+  if (spec.name().empty()) {
+    return absl::InvalidArgumentError("name is empty");
+  }
+  {
+    absl::MutexLock lock(&mu_);
+    INNERLOOP_ASSIGN_OR_RETURN(Entry * entry, Find(job.id()));
+    if (entry->runner != nullptr) {
+      INNERLOOP_RETURN_IF_ERROR(entry->runner->ReviseWords(spec));
+      events_.Bump(job.id());
+      job = RowOf(*entry);
+    } else {
+      *entry->row.mutable_spec() = spec;
+      job = entry->row;
+      deps_.recorder.UpdateJob(job);
+    }
+  }
+  INNERLOOP_RETURN_IF_ERROR(deps_.recorder.Flush());
+  return job;
 }
 
 absl::StatusOr<v1::Job> CoordinatorImpl::ReviseTo(v1::JobSpec spec, v1::Job job) {
@@ -91,6 +116,9 @@ absl::StatusOr<v1::Job> CoordinatorImpl::ReviseDone(v1::JobSpec spec, v1::Job ro
   if (stopping_) {
     return absl::UnavailableError("the coordinator is stopping");
   }
+  log_.Add(id, v1::LOG_SEVERITY_INFO,
+           absl::StrCat("goes on from iteration ", past->checkpoint.metadata.iteration(), " to ",
+                        runner->spec().iterations(), ", revised by a user"));
   runner->Restore(*std::move(past));
   Begin(std::move(runner));
   Pump();

@@ -1,8 +1,10 @@
 // What worker streams call.
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "server/coordinator_impl.h"
+#include "server/jobs/job_loader.h"
 #include "spdlog/spdlog.h"
 
 namespace innerloop::server {
@@ -62,7 +64,7 @@ void CoordinatorImpl::Disconnect(const std::string& worker_id) {
     spdlog::info("worker {} disconnected", worker_id);
     deps_.metrics.OnWorkerGone(worker->draining ? Gone::kLeft : Gone::kLost);
   }
-  dispatcher_.OnGone(worker_id, Now());
+  dispatcher_.OnGone(worker_id, "the connection broke", Now());
   Pump();
 }
 
@@ -99,6 +101,8 @@ void CoordinatorImpl::OnReport(const std::string& worker_id, const v1::Report& r
       dispatcher_.OnDeclined(*worker, report.declined());
       break;
     case v1::Report::kNotice:
+      OnNotice(*worker, report.notice());
+      return;
     case v1::Report::kHeartbeat:
     case v1::Report::kHello:
     case v1::Report::kFrame:
@@ -106,6 +110,24 @@ void CoordinatorImpl::OnReport(const std::string& worker_id, const v1::Report& r
       return;
   }
   Pump();
+}
+
+void CoordinatorImpl::OnNotice(const Worker& worker, const v1::JobNotice& notice) {
+  // Of evaluations, whose wire id is another, what is usual goes without saying: the training said
+  // the same.
+  const std::string job_id = JobOfReference(notice.job_id());
+  const bool usual = notice.severity() < v1::LOG_SEVERITY_WARNING;
+  if (worker.jobs.count(notice.job_id()) == 0 || jobs_.count(job_id) == 0 ||
+      (usual && job_id != notice.job_id())) {
+    return;
+  }
+  v1::LogEntry entry;
+  entry.set_job_id(job_id);
+  entry.set_severity(usual ? v1::LOG_SEVERITY_INFO
+                           : std::min(notice.severity(), v1::LOG_SEVERITY_ERROR));
+  entry.set_source(worker.info.name());
+  entry.set_message(notice.message());
+  log_.Add(std::move(entry));
 }
 
 bool CoordinatorImpl::WantsBuffer(const std::string& worker_id, uint64_t work_id, uint64_t bytes) {

@@ -89,6 +89,9 @@ void AddFlags(CLI::App& app, Flags& flags) {
                  "Folder for TensorBoard's event files, DIR/NAME-ID for each job; empty: none");
   AddDuration(app, "--metrics-retention", options.metrics_retention,
               "How long an ended job's series stay on /metrics");
+  AddDuration(app, "--job-retention", options.job_retention,
+              "Remove ended jobs, with their history and checkpoints, after so long, e.g. 720h; 0: "
+              "never");
   app.add_option("--log-level", flags.log.level, "trace, debug, info, warning, error or off")
       ->capture_default_str();
   app.add_option("--log-format", flags.log.format, "text, or json: an object a line")

@@ -34,6 +34,8 @@ struct Options {
   uint64_t max_checkpoint_bytes = uint64_t{4} << 30;
   // Folder of TensorBoard's event files, one inside it for each job; empty: none are written.
   std::string tensorboard_dir;
+  // Ended jobs go, with their history and checkpoints, after so long; 0: never.
+  absl::Duration job_retention = absl::ZeroDuration();
   // How long an ended job's series stay on /metrics.
   absl::Duration metrics_retention = absl::Minutes(5);
 };

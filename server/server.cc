@@ -23,8 +23,11 @@
 #include "server/access/gate.h"
 #include "server/coordinator.h"
 #include "server/service/access_service.h"
+#include "server/service/adaptation_service.h"
 #include "server/service/training_service.h"
+#include "server/service/upkeep.h"
 #include "server/service/work_service.h"
+#include "server/storage/state_snapshot.h"
 #include "server/ticker.h"
 
 namespace innerloop::server {
@@ -92,6 +95,16 @@ class AssembledServer final : public Server {
                                          .checkpoints = checkpoints_,
                                          .data_sets = data_sets_,
                                          .recorder = recorder_});
+    upkeep_ = std::make_unique<UpkeepService>(
+        options_, UpkeepService::Parts{.coordinator = *coordinator_,
+                                       .state = *state_,
+                                       .recorder = recorder_,
+                                       .clock = Clock::Real(),
+                                       .role = [this](const grpc::ServerContextBase& context) {
+                                         return gate_->RoleOf(context) == v1::ROLE_VIEWER ? "viewer"
+                                                                                          : "user";
+                                       }});
+    adaptation_ = std::make_unique<AdaptationService>(*coordinator_, Clock::Real());
     work_ =
         std::make_unique<WorkService>(*coordinator_, data_sets_, *metrics_, WorkService::Options());
 
@@ -109,7 +122,9 @@ class AssembledServer final : public Server {
                               [this](const IncomingCall& call) { return gate_->Check(call); }));
     builder.AddListeningPort(options_.listen, credentials, &port);
     builder.RegisterService(&access_);
+    builder.RegisterService(adaptation_.get());
     builder.RegisterService(training_.get());
+    builder.RegisterService(upkeep_.get());
     builder.RegisterService(work_.get());
     grpc_ = builder.BuildAndStart();
     if (grpc_ == nullptr || port == 0) {
@@ -134,8 +149,14 @@ class AssembledServer final : public Server {
         coordinator_->Stop(patience);
       }
       ticker_.reset();
+      if (adaptation_ != nullptr) {
+        adaptation_->Stop();
+      }
       if (training_ != nullptr) {
         training_->Stop();
+      }
+      if (upkeep_ != nullptr) {
+        upkeep_->Stop();
       }
       if (grpc_ != nullptr) {
         grpc_->Shutdown(absl::ToChronoTime(absl::Now() + kDrain));
@@ -161,7 +182,9 @@ class AssembledServer final : public Server {
   JobBoards boards_;
   Recorder recorder_;
   std::unique_ptr<Coordinator> coordinator_;
+  std::unique_ptr<AdaptationService> adaptation_;
   std::unique_ptr<TrainingService> training_;
+  std::unique_ptr<UpkeepService> upkeep_;
   std::unique_ptr<WorkService> work_;
   std::unique_ptr<grpc::Server> grpc_;
   std::unique_ptr<Ticker> ticker_;
@@ -172,6 +195,7 @@ class AssembledServer final : public Server {
 absl::StatusOr<std::unique_ptr<Server>> Assemble(const Options& options) {
   INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<StateStore> state,
                              StateStore::Open(options.state_dir));
+  StateSnapshot::RemoveAll(options.state_dir);
   INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<TokenStore> tokens,
                              TokenStore::Open(options.state_dir, Clock::Real()));
   INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<Metrics> metrics,

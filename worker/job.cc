@@ -31,7 +31,7 @@ Job::Job(v1::JobDescription description, const ProgramFactory& factory, DataSetC
       stub_(std::move(stub)),
       slots_(slots),
       allowed_models_(allowed_models),
-      spec_(description_.spec()) {}
+      here_(description_) {}
 
 Job::~Job() {
   const absl::MutexLock lock(&mu_);
@@ -60,47 +60,75 @@ absl::Status Job::CheckAllowed() const {
                    model.torchscript().sha256()));
 }
 
-absl::Status Job::LoadFiles() {
+absl::Status Job::LoadFiles(JobUse use) {
   INNERLOOP_RETURN_IF_ERROR(CheckAllowed());
   absl::MutexLock lock(&mu_);
-  if (program_ != nullptr) {
+  if (program_ != nullptr || (use == JobUse::kAdaptation && adapting_ != nullptr)) {
     return absl::OkStatus();
   }
-  if (data_set_ == nullptr && description_.has_data_set()) {
+  if (use == JobUse::kFull && data_set_ == nullptr && description_.has_data_set()) {
     INNERLOOP_ASSIGN_OR_RETURN(data_set_, data_sets_.Get(description_.data_set(), *stub_));
   }
-  if (spec_.model().has_torchscript()) {
-    v1::TorchScriptModel& model = *spec_.mutable_model()->mutable_torchscript();
+  if (here_.spec().model().has_torchscript()) {
+    v1::TorchScriptModel& model = *here_.mutable_spec()->mutable_model()->mutable_torchscript();
     INNERLOOP_ASSIGN_OR_RETURN(*model.mutable_file(), data_sets_.GetModel(model, *stub_));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<const meta::Program*> Job::Program(uint64_t max_parameters) {
+absl::StatusOr<const meta::Program*> Job::Program(JobUse use, uint64_t max_parameters) {
   absl::MutexLock lock(&mu_);
-  if (program_ == nullptr) {
-    INNERLOOP_ASSIGN_OR_RETURN(program_, factory_(spec_, data_set_, max_parameters));
-    EstimateMemory();
+  std::unique_ptr<meta::Program>& program =
+      use == JobUse::kFull || program_ != nullptr ? program_ : adapting_;
+  if (program == nullptr) {
+    const bool full = use == JobUse::kFull;
+    INNERLOOP_ASSIGN_OR_RETURN(program,
+                               factory_(here_, full ? data_set_ : nullptr, max_parameters));
+    if (full) {
+      EstimateMemory();
+    }
   }
-  const auto scalars = static_cast<uint64_t>(program_->layout().scalars());
+  const auto scalars = static_cast<uint64_t>(program->layout().scalars());
   if (scalars > max_parameters) {
     return absl::ResourceExhaustedError(absl::StrCat("the meta-parameters have ", scalars,
                                                      " scalars; at most ", max_parameters,
                                                      " are allowed"));
   }
-  return program_.get();
+  return program.get();
 }
 
 void Job::EstimateMemory() {
   const absl::StatusOr<int64_t> bytes = program_->EstimatePeakBytes();
   if (!bytes.ok()) {
-    spdlog::warn("job {}: its peak memory cannot be estimated: {}", id(),
-                 std::string(bytes.status().message()));
+    Notice(v1::LOG_SEVERITY_WARNING,
+           absl::StrCat("its peak memory cannot be estimated: ", bytes.status().message()));
     return;
   }
   estimated_bytes_ = *bytes;
-  spdlog::info("job {}: peak memory of its slots: estimated {}", id(),
-               Estimated(slots_, estimated_bytes_));
+  Notice(v1::LOG_SEVERITY_INFO,
+         absl::StrCat("peak memory of its slots: estimated ", Estimated(slots_, estimated_bytes_)));
+}
+
+void Job::Notice(v1::LogSeverity severity, const std::string& message) {
+  spdlog::log(severity == v1::LOG_SEVERITY_WARNING ? spdlog::level::warn : spdlog::level::info,
+              "job {}: {}", id(), message);
+  v1::JobNotice& notice = notices_.emplace_back();
+  notice.set_job_id(id());
+  notice.set_severity(severity);
+  notice.set_message(message);
+}
+
+std::vector<v1::JobNotice> Job::TakeNotices() {
+  const absl::MutexLock lock(&mu_);
+  if (program_ != nullptr) {
+    for (std::string& line : program_->TakeNotices()) {
+      v1::JobNotice& notice = notices_.emplace_back();
+      notice.set_job_id(id());
+      notice.set_severity(v1::LOG_SEVERITY_WARNING);
+      notice.set_message(std::move(line));
+    }
+  }
+  return std::exchange(notices_, {});
 }
 
 }  // namespace innerloop::worker

@@ -28,10 +28,10 @@ absl::StatusOr<int> OpenFile(const std::string& path) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<meta::Program>> ModelProgram::Create(
-    const v1::JobSpec& spec, const ModelFiles& files, std::shared_ptr<const Dataset> held,
-    uint64_t max_parameters, ModelProcessOptions options) {
-  ModelProcessJob job{.spec = spec, .max_parameters = max_parameters};
-  if (const double seconds = spec.limits().shard_timeout_seconds(); seconds > 0) {
+    const v1::JobDescription& description, const ModelFiles& files,
+    std::shared_ptr<const Dataset> held, uint64_t max_parameters, ModelProcessOptions options) {
+  ModelProcessJob job{.description = description, .max_parameters = max_parameters};
+  if (const double seconds = description.spec().limits().shard_timeout_seconds(); seconds > 0) {
     job.time_limit = absl::Seconds(seconds);
   }
   auto program =
@@ -60,6 +60,7 @@ void ModelProgram::Log(absl::string_view line) const {
   absl::MutexLock lock(&mu_);
   if (logged_.size() < kMostLines && logged_.emplace(line).second) {
     spdlog::warn("the model's process says: {}", std::string(line));
+    notices_.push_back(absl::StrCat("the model's process says: ", line));
   }
 }
 
@@ -118,9 +119,27 @@ absl::StatusOr<v1::EvaluationSums> ModelProgram::RunEvaluation(
   return std::move(*answer.result.mutable_evaluation());
 }
 
+absl::StatusOr<meta::AdaptationOutput> ModelProgram::Adapt(const FlatBuffer& parameters,
+                                                           const v1::AdaptationTask& task) const {
+  v1::WorkItem work;
+  *work.mutable_adaptation() = task;
+  INNERLOOP_ASSIGN_OR_RETURN(ModelProcess::Answer answer, Run(work, &parameters));
+  const uint64_t bytes = answer.result.adaptation().file_bytes();
+  if (bytes > answer.buffer.bytes().size()) {
+    return absl::InternalError("the model's process sent less of a file than it announced");
+  }
+  return meta::AdaptationOutput{std::move(*answer.result.mutable_adaptation()),
+                                std::string(answer.buffer.bytes().substr(0, bytes))};
+}
+
 absl::StatusOr<int64_t> ModelProgram::EstimatePeakBytes() const {
   return estimated_peak_bytes_ >= 0 ? absl::StatusOr<int64_t>(estimated_peak_bytes_)
                                     : absl::UnavailableError("the model's process could not tell");
+}
+
+std::vector<std::string> ModelProgram::TakeNotices() const {
+  absl::MutexLock lock(&mu_);
+  return std::exchange(notices_, {});
 }
 
 int64_t ModelProgram::MeasuredPeakBytes() const {

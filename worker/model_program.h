@@ -13,7 +13,7 @@
 
 namespace innerloop::worker {
 
-// Where a job's files lie; `data_set` is empty for generated tasks.
+// Where a job's files lie; `data_set` is empty for generated tasks and where it is not needed.
 struct ModelFiles {
   std::string model;
   std::string data_set;
@@ -24,7 +24,7 @@ struct ModelFiles {
 class ModelProgram final : public meta::Program {
  public:
   // Statuses as of ModelProcess::Start. `held` stays open while the program lives.
-  static absl::StatusOr<std::unique_ptr<meta::Program>> Create(const v1::JobSpec& spec,
+  static absl::StatusOr<std::unique_ptr<meta::Program>> Create(const v1::JobDescription& job,
                                                                const ModelFiles& files,
                                                                std::shared_ptr<const Dataset> held,
                                                                uint64_t max_parameters,
@@ -37,8 +37,12 @@ class ModelProgram final : public meta::Program {
                                              const v1::Shard& shard) const override;
   absl::StatusOr<v1::EvaluationSums> RunEvaluation(const FlatBuffer& parameters,
                                                    const v1::EvaluationShard& shard) const override;
+  absl::StatusOr<meta::AdaptationOutput> Adapt(const FlatBuffer& parameters,
+                                               const v1::AdaptationTask& task) const override;
   absl::StatusOr<int64_t> EstimatePeakBytes() const override;
   int64_t MeasuredPeakBytes() const override ABSL_LOCKS_EXCLUDED(mu_);
+  // What its processes print.
+  std::vector<std::string> TakeNotices() const override ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   ModelProgram(ModelProcessJob job, std::shared_ptr<const Dataset> held,
@@ -60,6 +64,7 @@ class ModelProgram final : public meta::Program {
   mutable std::vector<std::unique_ptr<ModelProcess>> idle_ ABSL_GUARDED_BY(mu_);
   mutable int64_t measured_peak_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   mutable absl::flat_hash_set<std::string> logged_ ABSL_GUARDED_BY(mu_);
+  mutable std::vector<std::string> notices_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace innerloop::worker

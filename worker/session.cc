@@ -166,9 +166,10 @@ absl::Status Session::OnWork(v1::WorkItem& work) {
   if (job == jobs_.end()) {
     status = absl::FailedPreconditionError(
         absl::StrCat("job ", work.job_id(), " was not described to this worker"));
-  } else if (work.has_shard() || work.has_evaluation()) {
-    const uint64_t version =
-        work.has_shard() ? work.shard().version() : work.evaluation().version();
+  } else if (work.has_shard() || work.has_evaluation() || work.has_adaptation()) {
+    const uint64_t version = work.has_shard()        ? work.shard().version()
+                             : work.has_evaluation() ? work.evaluation().version()
+                                                     : work.adaptation().version();
     parameters = parameters_.Find(work.job_id(), version);
     if (parameters == nullptr) {
       status = absl::FailedPreconditionError(absl::StrCat(
@@ -235,6 +236,11 @@ void Session::Run(const v1::WorkItem& work, Job& job, const FlatBuffer* paramete
     return;
   }
   WorkOutcome outcome = RunWork(work, job, parameters, context_.max_parameters, slot);
+  for (v1::JobNotice& notice : job.TakeNotices()) {
+    v1::Report report;
+    *report.mutable_notice() = std::move(notice);
+    Send(report);
+  }
   if (outcome.kind != WorkOutcome::Kind::kDeclined) {
     context_.metrics.OnWork(outcome.kind == WorkOutcome::Kind::kDone, outcome.computing);
   }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "client/commands/words.h"
 #include "client/session.h"
 
 namespace innerloop::client {
@@ -13,13 +14,16 @@ struct SubmitOptions {
   std::string job;
   std::vector<std::string> set;
   std::vector<std::string> data;
+  Words words;
   bool watch = false;
 };
 
 // Uploads the job's data set where the coordinator lacks it, then submits.
 absl::Status SubmitJob(const SubmitOptions& options, Session& session);
-absl::Status ListJobs(Session& session);
-absl::Status ShowJob(const std::string& id, Session& session);
+// Those with all these labels: "KEY=VALUE", or "KEY" for any value.
+absl::Status ListJobs(const std::vector<std::string>& labels, Session& session);
+// `spec_alone`: as a job file, which submitted again makes the same job once more.
+absl::Status ShowJob(const std::string& id, bool spec_alone, Session& session);
 // With --format=json a line for each event: {"iteration": ...}, {"evaluation": ...}, and at the end
 // {"job": ...}.
 absl::Status WatchJob(const std::string& id, uint64_t from_iteration, Session& session);

@@ -35,7 +35,7 @@ class RunFolder {
 
   // The job `found`, brought to what is wanted; or a new one when it is empty, or failed or was
   // cancelled. INVALID_ARGUMENT when `found` cannot be brought there; the folder is left as it was.
-  absl::StatusOr<v1::Job> SubmitOrContinue(const v1::JobSpec& wanted, const std::string& found);
+  absl::StatusOr<v1::Job> SubmitOrContinue(v1::JobSpec wanted, const std::string& found);
   // INVALID_ARGUMENT with the differences when a run with the one specification cannot go on as the
   // other.
   absl::Status CheckSame(const v1::JobSpec& there, const v1::JobSpec& wanted) const;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "client/commands/words.h"
 #include "client/session.h"
 
 namespace innerloop::client {
@@ -15,6 +16,7 @@ struct TrainOptions {
   std::vector<std::string> set;
   // "NAME=FILE" for data sets.
   std::vector<std::string> data;
+  Words words;
   // "1..5", "1,4,7": the job once for each; empty: the job as it is, with its own seed.
   std::string seeds;
   // Worker processes; 0: one for each core.

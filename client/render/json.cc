@@ -1,3 +1,5 @@
+#include <map>
+
 #include <google/protobuf/util/json_util.h>
 
 #include "absl/strings/ascii.h"
@@ -38,6 +40,14 @@ Json SpecJson(const v1::JobSpec& spec) {
     return nullptr;
   }
   return Json::parse(text, nullptr, /*allow_exceptions=*/false);
+}
+
+Json LabelsJson(const v1::JobSpec& spec) {
+  Json json = Json::object();
+  for (const auto& [key, value] : std::map(spec.labels().begin(), spec.labels().end())) {
+    json[key] = value;
+  }
+  return json;
 }
 
 Json EvaluationJson(const v1::Evaluation& evaluation, const v1::JobSpec& spec) {
@@ -113,6 +123,7 @@ Json JobJson(const v1::Job& job) {
   Json json;
   json["job"] = job.id();
   json["name"] = job.spec().name();
+  json["labels"] = LabelsJson(job.spec());
   json["state"] = StateName(job.state());
   json["iteration"] = job.iteration();
   json["iterations"] = job.spec().iterations();

@@ -1,3 +1,5 @@
+#include <map>
+
 #include <google/protobuf/text_format.h>
 
 #include "absl/strings/ascii.h"
@@ -112,12 +114,14 @@ std::string JobsTable(const std::vector<v1::Job>& jobs) {
                {"ITERATION", Align::kRight},
                {"RATE", Align::kRight},
                {"META-LOSS", Align::kRight},
+               {"LABELS"},
                {"WAITING FOR"}});
   for (const v1::Job& job : jobs) {
     const bool running = job.state() == v1::JOB_STATE_RUNNING;
     table.Add({job.id(), job.spec().name(), StateName(job.state()), IterationsText(job),
                running ? Rate(job.iterations_per_second()) : "",
-               job.has_meta_loss() ? Loss(job.meta_loss()) : "", job.waiting_for()});
+               job.has_meta_loss() ? Loss(job.meta_loss()) : "", LabelsText(job.spec()),
+               job.waiting_for()});
   }
   return table.Render();
 }
@@ -126,6 +130,8 @@ std::string JobText(const v1::Job& job) {
   Fields fields;
   fields.Add("job", job.id());
   fields.Add("name", job.spec().name());
+  fields.Add("labels", LabelsText(job.spec()));
+  fields.Add("note", job.spec().note());
   fields.Add("state", StateName(job.state()));
   if (job.state() == v1::JOB_STATE_FAILED) {
     fields.Add("failure", job.failure_message());
@@ -182,6 +188,17 @@ std::string SpecText(const v1::JobSpec& spec) {
   std::string text;
   google::protobuf::TextFormat::PrintToString(shown, &text);
   return text;
+}
+
+std::string JobFileText(const v1::JobSpec& spec) {
+  std::string text;
+  google::protobuf::TextFormat::PrintToString(spec, &text);
+  return text;
+}
+
+std::string LabelsText(const v1::JobSpec& spec) {
+  return absl::StrJoin(std::map(spec.labels().begin(), spec.labels().end()), ", ",
+                       absl::PairFormatter("="));
 }
 
 std::string CheckpointsTable(const std::vector<v1::CheckpointInfo>& checkpoints) {

@@ -32,6 +32,8 @@ Json PublishedJson(const v1::PublishedResult& result);
 Json IterationJson(const v1::IterationRecord& record);
 Json JobJson(const v1::Job& job);
 Json SpecJson(const v1::JobSpec& spec);
+// {key: value}, by key.
+Json LabelsJson(const v1::JobSpec& spec);
 Json CheckpointInfoJson(const v1::CheckpointInfo& info);
 Json CheckpointJson(const Checkpoint& checkpoint);
 Json DataSetJson(const v1::DataSetDescription& data_set);
@@ -53,6 +55,10 @@ std::string JobsTable(const std::vector<v1::Job>& jobs);
 std::string JobText(const v1::Job& job);
 // The spec as textproto; long lists of class names are cut.
 std::string SpecText(const v1::JobSpec& spec);
+// The same in full: a job file.
+std::string JobFileText(const v1::JobSpec& spec);
+// "experiment=shots, try=3", by key.
+std::string LabelsText(const v1::JobSpec& spec);
 std::string CheckpointsTable(const std::vector<v1::CheckpointInfo>& checkpoints);
 std::string CheckpointText(const Checkpoint& checkpoint);
 std::string DataSetsTable(const std::vector<v1::DataSetDescription>& data_sets);

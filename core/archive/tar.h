@@ -22,8 +22,7 @@ using TarSink = std::function<absl::Status(absl::string_view piece)>;
 inline constexpr size_t kTarPiece = size_t{1} << 20;
 
 // Writes entries one after the other, in the ustar form, with sizes in base 256 where octal digits
-// do not suffice. By hand, because libarchive's writers would link the libraries of every format.
-// One thread only.
+// do not suffice. One thread only.
 class TarWriter {
  public:
   explicit TarWriter(TarSink sink) : sink_(std::move(sink)) {}

@@ -43,6 +43,8 @@ class ShardBoard {
   bool complete() const { return done_ == shards_.size(); }
   bool untouched() const { return done_ == 0 && copies_.empty(); }
   size_t in_flight() const { return copies_.size(); }
+  // How often a shard is under way.
+  int copies(size_t shard) const { return shards_[shard].copies; }
   bool HasPending() const { return !pending_.empty() || !wanted_copies_.empty(); }
 
   // The next shard for a worker: a pending one, else a slow one that another worker has. A shard

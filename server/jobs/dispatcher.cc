@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace innerloop::server {
 namespace {
 
@@ -42,7 +44,18 @@ void Dispatcher::RemoveLane(const Lane* lane) {
   DropItems(lane);
   lanes_.erase(std::find_if(lanes_.begin(), lanes_.end(),
                             [&](const auto& other) { return other.get() == state; }));
-  const std::string& wire_id = kept->description().job_id();
+  ReleaseIfUnused(kept->description().job_id());
+}
+
+void Dispatcher::LetGo(const std::string& wire_id) {
+  kept_.erase(wire_id);
+  ReleaseIfUnused(wire_id);
+}
+
+void Dispatcher::ReleaseIfUnused(const std::string& wire_id) {
+  if (kept_.contains(wire_id)) {
+    return;
+  }
   for (const auto& other : lanes_) {
     if (other->lane->description().job_id() == wire_id) {
       return;
@@ -167,6 +180,12 @@ bool Dispatcher::GiveTo(Worker& worker, LaneState& state, absl::Duration now) {
   assignment.charged = state.share.Charge(position_, lane.weight());
   worker.items.insert(work);
   ++worker.busy;
+  if (lane.board().copies(*shard) > 0) {
+    v1::LogEntry entry = EntryOf(assignment, v1::LOG_SEVERITY_INFO);
+    entry.set_message(
+        absl::StrCat(lane.Name(*shard), " is slow elsewhere; this worker computes it, too"));
+    log_.AddRarely(std::move(entry));
+  }
   lane.board().Started(work, *shard, worker.id, now);
   lane.OnInFlight(1);
   return true;

@@ -8,9 +8,11 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/time/time.h"
 #include "innerloop/v1/work.pb.h"
 #include "server/jobs/fair_share.h"
+#include "server/jobs/job_log.h"
 #include "server/jobs/lane.h"
 #include "server/workers/worker_registry.h"
 
@@ -22,12 +24,15 @@ namespace innerloop::server {
 // be flushed. Used by the Coordinator under its lock. Thread-compatible.
 class Dispatcher {
  public:
-  explicit Dispatcher(WorkerRegistry& registry) : registry_(registry) {}
+  Dispatcher(WorkerRegistry& registry, JobLog& log) : registry_(registry), log_(log) {}
 
   void AddLane(std::shared_ptr<Lane> lane);
   // Drops what workers have of it, and lets them forget its job when no other lane has the same
   // wire id.
   void RemoveLane(const Lane* lane);
+  // Workers keep what they have of a job, though no lane may have its wire id, until LetGo.
+  void Keep(const std::string& wire_id) { kept_.insert(wire_id); }
+  void LetGo(const std::string& wire_id);
   // The lane gives up its present shards.
   void DropItems(const Lane* lane);
 
@@ -42,8 +47,8 @@ class Dispatcher {
   void OnFailed(Worker& worker, const v1::WorkFailed& failed);
   void OnReturned(Worker& worker, uint64_t work);
   void OnDeclined(Worker& worker, const v1::JobDeclined& declined);
-  // The stream is gone: what it had goes back. Then removes the worker.
-  void OnGone(const std::string& worker_id, absl::Duration now);
+  // The stream is gone, and `why`: what it had goes back. Then removes the worker.
+  void OnGone(const std::string& worker_id, absl::string_view why, absl::Duration now);
 
   // Wants copies of slow shards, and parts with workers that hang.
   void Tick(absl::Duration now);
@@ -76,6 +81,12 @@ class Dispatcher {
   bool GiveTo(Worker& worker, LaneState& state, absl::Duration now);
   bool GiveOne(LaneState& state, absl::Duration now);
   void SendParameters(Worker& worker, KnownJob& known, const Lane& lane);
+  // An entry for the log of the lane's job.
+  static v1::LogEntry EntryOf(const Lane& lane, v1::LogSeverity severity);
+  // The same about a shard that a worker had.
+  v1::LogEntry EntryOf(const Assignment& item, v1::LogSeverity severity) const;
+  // Tells each job what it had on a worker that is gone.
+  void LogLoss(const Worker& worker, absl::string_view why);
   void Complete(uint64_t work, const v1::ResultBegin& result, FlatBuffer buffer,
                 absl::Duration now);
   void Fail(uint64_t work, const absl::Status& error);
@@ -88,10 +99,14 @@ class Dispatcher {
   void Drop(uint64_t work);
   void PullNext();
   LaneState* StateOf(const Lane* lane);
+  // Unless a lane has the wire id, or it is kept.
+  void ReleaseIfUnused(const std::string& wire_id);
 
   WorkerRegistry& registry_;
+  JobLog& log_;
   std::vector<std::unique_ptr<LaneState>> lanes_;
   absl::flat_hash_map<uint64_t, Assignment> items_;
+  absl::flat_hash_set<std::string> kept_;
   uint64_t next_work_ = 1;
   // Account of the lane that was served last.
   double position_ = 0;

@@ -1,9 +1,10 @@
 // Dispatcher: what comes back from workers, or does not.
+#include <algorithm>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "server/jobs/dispatcher.h"
-#include "spdlog/spdlog.h"
 
 namespace innerloop::server {
 namespace {
@@ -141,13 +142,38 @@ void Dispatcher::Complete(uint64_t work, const v1::ResultBegin& result, FlatBuff
   item.lane->OnResult(item.shard, result, fingerprint, std::move(buffer));
 }
 
+v1::LogEntry Dispatcher::EntryOf(const Lane& lane, v1::LogSeverity severity) {
+  v1::LogEntry entry;
+  // Evaluations have wire ids of their own: "JOB@eval".
+  const std::string& wire_id = lane.description().job_id();
+  entry.set_job_id(wire_id.substr(0, wire_id.find('@')));
+  entry.set_severity(severity);
+  return entry;
+}
+
+v1::LogEntry Dispatcher::EntryOf(const Assignment& item, v1::LogSeverity severity) const {
+  v1::LogEntry entry = EntryOf(*item.lane, severity);
+  item.lane->Describe(item.shard, entry);
+  if (const Worker* worker = registry_.Find(item.worker); worker != nullptr) {
+    entry.set_source(worker->info.name());
+  }
+  return entry;
+}
+
 void Dispatcher::Fail(uint64_t work, const absl::Status& error) {
   const Assignment item = Remove(work);
   item.lane->OnTasks("failed", item.lane->Tasks(item.shard));
   const std::string name = item.lane->Name(item.shard);
-  spdlog::warn("job {}: {} failed on worker {}: {}", item.lane->description().job_id(), name,
-               item.worker, std::string(error.message()));
-  AfterVerdict(item.lane->board().Failed(work, error, name), item.lane);
+  v1::LogEntry entry = EntryOf(item, v1::LOG_SEVERITY_WARNING);
+  const ShardBoard::Verdict verdict = item.lane->board().Failed(work, error, name);
+  if (verdict == ShardBoard::Verdict::kFail) {
+    entry.set_severity(v1::LOG_SEVERITY_ERROR);
+  }
+  entry.set_message(absl::StrCat(
+      name, " failed: ", error.message(),
+      verdict == ShardBoard::Verdict::kFail ? "; it is not tried again" : "; it is tried again"));
+  log_.Add(std::move(entry));
+  AfterVerdict(verdict, item.lane);
 }
 
 void Dispatcher::AfterVerdict(ShardBoard::Verdict verdict, const std::shared_ptr<Lane>& lane) {
@@ -180,8 +206,13 @@ void Dispatcher::OnDeclined(Worker& worker, const v1::JobDeclined& declined) {
   if (known == worker.jobs.end()) {
     return;
   }
-  spdlog::warn("worker {} declined job {}: {}", worker.id, declined.job_id(), declined.reason());
   known->second.declined = declined.reason().empty() ? "no reason given" : declined.reason();
+  v1::LogEntry entry;
+  entry.set_job_id(declined.job_id().substr(0, declined.job_id().find('@')));
+  entry.set_severity(v1::LOG_SEVERITY_WARNING);
+  entry.set_source(worker.info.name());
+  entry.set_message(absl::StrCat("declined the job: ", known->second.declined));
+  log_.Add(std::move(entry));
   for (uint64_t work : std::vector<uint64_t>(worker.items.begin(), worker.items.end())) {
     if (items_.at(work).lane->description().job_id() == declined.job_id()) {
       OnReturned(worker, work);
@@ -189,11 +220,31 @@ void Dispatcher::OnDeclined(Worker& worker, const v1::JobDeclined& declined) {
   }
 }
 
-void Dispatcher::OnGone(const std::string& worker_id, absl::Duration now) {
+void Dispatcher::LogLoss(const Worker& worker, absl::string_view why) {
+  std::map<std::string, std::pair<uint64_t, size_t>> had;  // by job: a first item, and how many
+  for (const uint64_t work : worker.items) {
+    const std::string job_id = EntryOf(*items_.at(work).lane, v1::LOG_SEVERITY_WARNING).job_id();
+    auto& [first, count] = had.try_emplace(job_id, work, 0).first->second;
+    first = std::min(first, work);
+    ++count;
+  }
+  for (const auto& [job_id, items] : had) {
+    const auto& [first, count] = items;
+    const Assignment& item = items_.at(first);
+    v1::LogEntry entry = EntryOf(item, v1::LOG_SEVERITY_WARNING);
+    entry.set_message(absl::StrCat(why, "; it had ", item.lane->Name(item.shard),
+                                   count > 1 ? absl::StrCat(" and ", count - 1, " more") : "",
+                                   ", to be given out again"));
+    log_.Add(std::move(entry));
+  }
+}
+
+void Dispatcher::OnGone(const std::string& worker_id, absl::string_view why, absl::Duration now) {
   Worker* worker = registry_.Find(worker_id);
   if (worker == nullptr) {
     return;
   }
+  LogLoss(*worker, why);
   worker->draining = true;  // gets nothing new from what follows
   for (uint64_t work : std::vector<uint64_t>(worker->items.begin(), worker->items.end())) {
     // A lane that failed meanwhile took its items along.
@@ -228,7 +279,11 @@ void Dispatcher::Tick(absl::Duration now) {
     const Assignment item = Remove(work);
     const std::string name = item.lane->Name(item.shard);
     Worker& worker = *registry_.Find(worker_id);
-    spdlog::warn("worker {} hangs: {} took longer than a shard may", worker_id, name);
+    v1::LogEntry entry = EntryOf(item, v1::LOG_SEVERITY_WARNING);
+    entry.set_message(absl::StrCat(
+        name,
+        " took longer than limits.shard_timeout_seconds: the worker hangs, and is parted with"));
+    log_.Add(std::move(entry));
     worker.link->Close(absl::DeadlineExceededError(
         absl::StrCat(name, " took longer than limits.shard_timeout_seconds")));
     worker.draining = true;

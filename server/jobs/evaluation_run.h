@@ -45,6 +45,7 @@ class EvaluationRun : public Lane {
   void FillItem(size_t part, v1::WorkItem& item) const override;
   uint64_t Tasks(size_t part) const override;
   std::string Name(size_t part) const override;
+  void Describe(size_t part, v1::LogEntry& entry) const override;
   absl::Status Check(size_t part, const v1::ResultBegin& result) const override;
   void OnResult(size_t part, const v1::ResultBegin& result, const std::string& fingerprint,
                 FlatBuffer buffer) override;

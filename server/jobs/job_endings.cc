@@ -7,7 +7,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/jobs/job_runner.h"
-#include "spdlog/spdlog.h"
 
 namespace innerloop::server {
 namespace {
@@ -99,6 +98,7 @@ void JobRunner::Label(Checkpoint& checkpoint) const {
     *metadata.mutable_data_set() = *data_set_;
   }
   metadata.set_training_seconds(job_.training_seconds());
+  metadata.set_outer_numerics(outer_numerics_);
 }
 
 void JobRunner::ForceCheckpoint() {
@@ -121,6 +121,9 @@ void JobRunner::OnCheckpointWritten(const absl::StatusOr<v1::CheckpointInfo>& in
   plan_.Written(info.ok());
   if (info.ok()) {
     environment_.metrics->OnCheckpoint(*info, took);
+    if (!checkpoint_warning_.empty()) {
+      Log(v1::LOG_SEVERITY_INFO, "checkpoints are written again");
+    }
     checkpoint_warning_.clear();
     retry_checkpoint_at_.reset();
     if (info->iteration() >= job_.last_checkpoint().iteration()) {
@@ -131,10 +134,13 @@ void JobRunner::OnCheckpointWritten(const absl::StatusOr<v1::CheckpointInfo>& in
     }
   } else {
     environment_.metrics->OnCheckpointFailed();
-    spdlog::error("job {}: a checkpoint could not be written: {}", id(),
-                  std::string(info.status().message()));
-    checkpoint_warning_ =
+    std::string warning =
         absl::StrCat("the last checkpoint could not be written: ", info.status().message());
+    // It is tried again and again.
+    if (checkpoint_warning_.empty()) {
+      Log(v1::LOG_SEVERITY_ERROR, warning);
+    }
+    checkpoint_warning_ = std::move(warning);
     retry_checkpoint_at_ = environment_.clock.Monotonic() + kRetryCheckpoint;
   }
   if (ending_ || ended()) {
@@ -168,13 +174,16 @@ void JobRunner::End(v1::JobState state) {
   *row.mutable_ended() = google::protobuf::util::TimeUtil::NanosecondsToTimestamp(
       absl::ToUnixNanos(environment_.clock.Now()));
   row.clear_iterations_per_second();
+  LogEnd(row);
   environment_.host.End(*this, std::move(row));
 }
 
 void JobRunner::Ended(v1::Job row) {
   machine_ = JobMachine(row.state());
   job_ = std::move(row);
-  checkpoint_warning_.clear();  // it is among the row's warnings
+  // They are among the row's warnings.
+  checkpoint_warning_.clear();
+  outer_numerics_.clear();
   ShowProgress(/*waiting=*/false);
 }
 
@@ -183,6 +192,39 @@ void JobRunner::ShowProgress(bool waiting) const {
                                     .iteration = version(),
                                     .iterations = spec().iterations(),
                                     .waiting = waiting});
+}
+
+void JobRunner::Log(v1::LogSeverity severity, absl::string_view message) {
+  v1::LogEntry entry;
+  entry.set_job_id(id());
+  entry.set_severity(severity);
+  if (initialised() || version() > 0) {
+    entry.set_iteration(version());
+  }
+  entry.set_message(std::string(message));
+  environment_.log.Add(std::move(entry));
+}
+
+void JobRunner::LogWarnings() {
+  for (const std::string& warning : job_.warnings()) {
+    Log(v1::LOG_SEVERITY_WARNING, warning);
+  }
+}
+
+void JobRunner::LogEnd(const v1::Job& row) {
+  switch (row.state()) {
+    case v1::JOB_STATE_SUCCEEDED:
+      Log(v1::LOG_SEVERITY_INFO,
+          absl::StrCat("finished: ", row.iteration(), " iterations in ",
+                       absl::FormatDuration(absl::Trunc(absl::Seconds(row.training_seconds()),
+                                                        absl::Milliseconds(1)))));
+      break;
+    case v1::JOB_STATE_FAILED:
+      Log(v1::LOG_SEVERITY_ERROR, absl::StrCat("failed: ", row.failure_message()));
+      break;
+    default:
+      Log(v1::LOG_SEVERITY_INFO, absl::StrCat("cancelled at iteration ", row.iteration()));
+  }
 }
 
 void JobRunner::StoreRow() { environment_.recorder.UpdateJob(Row()); }

@@ -7,11 +7,23 @@
 #include "absl/strings/str_cat.h"
 #include "core/job/job_spec.h"
 #include "server/iteration/measures.h"
-#include "spdlog/spdlog.h"
 
 namespace innerloop::server {
 
 using google::protobuf::util::MessageDifferencer;
+
+namespace {
+
+// What differs, for people.
+std::string Changes(const v1::JobSpec& before, const v1::JobSpec& after) {
+  std::string changes;
+  MessageDifferencer differencer;
+  differencer.ReportDifferencesToString(&changes);
+  differencer.Compare(before, after);
+  return changes.empty() ? "nothing" : changes;
+}
+
+}  // namespace
 
 JobRunner::JobRunner(v1::Job row, std::optional<v1::DataSetDescription> data_set,
                      Environment environment)
@@ -30,6 +42,7 @@ JobRunner::JobRunner(v1::Job row, std::optional<v1::DataSetDescription> data_set
 }
 
 void JobRunner::Start(std::optional<Checkpoint> init_from) {
+  LogWarnings();
   init_from_ = std::move(init_from);
   if (state() != v1::JOB_STATE_PAUSED) {
     machine_ = JobMachine(v1::JOB_STATE_QUEUED);
@@ -58,6 +71,15 @@ void JobRunner::Restore(Past past) {
   }
   skipped_in_a_row_ = past.skipped_in_a_row;
   plan_.Start(version(), job_.training_seconds(), /*stored=*/true);
+  LogWarnings();
+  outer_numerics_ = ContinuedNumerics(metadata.outer_numerics());
+  if (IsMixed(outer_numerics_) && outer_numerics_ != metadata.outer_numerics()) {
+    Log(v1::LOG_SEVERITY_WARNING,
+        absl::StrCat("goes on under version ", kOuterNumerics,
+                     " of the coordinator's arithmetic, which may give other bits than the version "
+                     "before: ",
+                     outer_numerics_));
+  }
   for (const v1::Evaluation* evaluation : {&job_.last_periodic(), &job_.final()}) {
     environment_.metrics->OnEvaluation(*evaluation);
   }
@@ -73,6 +95,11 @@ v1::Job JobRunner::Row() const {
   row.set_state(state());
   if (!checkpoint_warning_.empty()) {
     row.add_warnings(checkpoint_warning_);
+  }
+  if (IsMixed(outer_numerics_)) {
+    row.add_warnings(absl::StrCat("its outer steps were computed by versions ", outer_numerics_,
+                                  " of the coordinator's arithmetic: the bits may not be those of "
+                                  "a run under one version"));
   }
   if (state() == v1::JOB_STATE_RUNNING && !pace_.empty()) {
     const double seconds =
@@ -91,8 +118,12 @@ absl::Status JobRunner::Pause() {
   if (ending_) {
     return absl::FailedPreconditionError("it is ending");
   }
+  const v1::JobState before = state();
   if (absl::Status status = machine_.Apply(JobEvent::kPause, initialised()); !status.ok()) {
     return status;
+  }
+  if (before != state()) {
+    Log(v1::LOG_SEVERITY_INFO, "paused by a user");
   }
   if (!initialised() && !float_busy_ && board().untouched()) {
     board().Clear();
@@ -105,8 +136,12 @@ absl::Status JobRunner::Pause() {
 }
 
 absl::Status JobRunner::Resume() {
+  const v1::JobState before = state();
   if (absl::Status status = machine_.Apply(JobEvent::kResume, initialised()); !status.ok()) {
     return status;
+  }
+  if (before != state()) {
+    Log(v1::LOG_SEVERITY_INFO, "resumed by a user");
   }
   if (!initialised() && board().size() == 0 && !float_busy_ && float_.empty()) {
     board().Reset(1);
@@ -126,7 +161,18 @@ absl::Status JobRunner::Revise(const v1::JobSpec& spec) {
   }
   plan_.SetSchedule(spec.checkpoint());
   board().SetShardTimeout(absl::Seconds(spec.limits().shard_timeout_seconds()));
+  Log(v1::LOG_SEVERITY_INFO, absl::StrCat("revised by a user: ", Changes(job_.spec(), spec)));
   // Workers keep the description that they have: it computes the same.
+  *job_.mutable_spec() = spec;
+  environment_.metrics->OnSpec(spec);
+  StoreRow();
+  return absl::OkStatus();
+}
+
+absl::Status JobRunner::ReviseWords(const v1::JobSpec& spec) {
+  if (ending_) {
+    return absl::FailedPreconditionError(absl::StrCat("job '", id(), "' is ending; ask again"));
+  }
   *job_.mutable_spec() = spec;
   environment_.metrics->OnSpec(spec);
   StoreRow();
@@ -143,7 +189,6 @@ void JobRunner::Fail(const absl::Status& status) {
   if (ending_) {
     return;
   }
-  spdlog::error("job {} failed: {}", id(), std::string(status.message()));
   job_.set_failure_code(status.raw_code());
   job_.set_failure_message(std::string(status.message()));
   End(v1::JOB_STATE_FAILED);
@@ -151,6 +196,7 @@ void JobRunner::Fail(const absl::Status& status) {
 
 void JobRunner::Suspend() {
   suspended_ = true;
+  Log(v1::LOG_SEVERITY_INFO, "the coordinator stops; the job goes on when it is back");
   if (iterating_ && board().untouched()) {
     GiveUpIteration();
   }
@@ -227,6 +273,8 @@ void JobRunner::OnStarted(absl::StatusOr<std::unique_ptr<OuterLoop>> outer) {
     past_.reset();
   } else {
     machine_.Apply(JobEvent::kInitialised, /*initialised=*/true).IgnoreError();
+    Log(v1::LOG_SEVERITY_INFO,
+        absl::StrCat("initialised, ", job_.parameters(), " parameters, on ", job_.fingerprint()));
     plan_.Start(0, 0, /*stored=*/false);
     if (!spec().init_from().empty()) {
       // The checkpoint that it began from may be gone after a restart.
@@ -280,6 +328,8 @@ bool JobRunner::SkipNonFinite(uint64_t iteration) {
         absl::StrCat("the update of iteration ", iteration, " holds an infinity or a NaN")));
     return false;
   }
+  Log(v1::LOG_SEVERITY_WARNING,
+      absl::StrCat("iteration ", iteration, " is skipped: its update holds an infinity or a NaN"));
   job_.set_skipped_iterations(job_.skipped_iterations() + 1);
   if (++skipped_in_a_row_ >= policy.max_consecutive()) {
     Fail(absl::OutOfRangeError(absl::StrCat("the updates of ", skipped_in_a_row_,

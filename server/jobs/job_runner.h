@@ -18,9 +18,11 @@
 #include "server/jobs/checkpoint_plan.h"
 #include "server/jobs/evaluation_run.h"
 #include "server/jobs/float_work.h"
+#include "server/jobs/job_log.h"
 #include "server/jobs/job_machine.h"
 #include "server/jobs/lane.h"
 #include "server/metrics/metrics.h"
+#include "server/outer/numerics.h"
 #include "server/storage/recorder.h"
 
 namespace innerloop::server {
@@ -53,6 +55,7 @@ class JobRunner : public Lane {
     Recorder& recorder;
     const Clock& clock;
     JobHost& host;
+    JobLog& log;
     std::shared_ptr<JobMetrics> metrics;
     uint64_t max_parameters;
   };
@@ -88,6 +91,8 @@ class JobRunner : public Lane {
   absl::Status Resume();
   // To a resolved spec that ReviseJob allows.
   absl::Status Revise(const v1::JobSpec& spec);
+  // To one that differs in name, labels and note alone; FAILED_PRECONDITION while the job ends.
+  absl::Status ReviseWords(const v1::JobSpec& spec);
   void Cancel();
   void Fail(const absl::Status& status);
   // The coordinator stops: no more iterations, and a checkpoint after the one under way.
@@ -118,6 +123,7 @@ class JobRunner : public Lane {
   void FillItem(size_t shard, v1::WorkItem& item) const override;
   uint64_t Tasks(size_t shard) const override;
   std::string Name(size_t shard) const override;
+  void Describe(size_t shard, v1::LogEntry& entry) const override;
   absl::Status Check(size_t shard, const v1::ResultBegin& result) const override;
   void OnResult(size_t shard, const v1::ResultBegin& result, const std::string& fingerprint,
                 FlatBuffer buffer) override;
@@ -151,6 +157,12 @@ class JobRunner : public Lane {
   void FinishIfDone();
   void End(v1::JobState state);
   void StoreRow();
+  // About the job as it stands.
+  void Log(v1::LogSeverity severity, absl::string_view message);
+  // What the row has of them when the job begins or goes on: doubts about the job, checkpoints that
+  // were passed over.
+  void LogWarnings();
+  void LogEnd(const v1::Job& row);
   void Label(Checkpoint& checkpoint) const;
 
   const Environment environment_;
@@ -184,6 +196,8 @@ class JobRunner : public Lane {
   uint64_t ticked_ = 0;
   std::optional<absl::Duration> retry_checkpoint_at_;
   std::string checkpoint_warning_;
+  // As CheckpointMetadata has it.
+  std::string outer_numerics_ = kOuterNumerics;
 };
 
 }  // namespace innerloop::server

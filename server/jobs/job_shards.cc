@@ -38,6 +38,16 @@ std::string JobRunner::Name(size_t shard) const {
                       tasks.last - 1, ")");
 }
 
+void JobRunner::Describe(size_t shard, v1::LogEntry& entry) const {
+  if (!initialised()) {
+    return;
+  }
+  const TaskRange tasks = ShardTasks(spec(), shard);
+  entry.set_iteration(version());
+  entry.set_first_task(tasks.first);
+  entry.set_last_task(tasks.last);
+}
+
 absl::Status JobRunner::Check(size_t shard, const v1::ResultBegin& result) const {
   uint64_t bytes = buffer_bytes_;
   if (!initialised()) {

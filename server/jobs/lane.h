@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "core/tensor/parameter_set.h"
+#include "innerloop/v1/log.pb.h"
 #include "innerloop/v1/work.pb.h"
 #include "server/iteration/shard_board.h"
 #include "server/jobs/outer_loop.h"
@@ -37,6 +38,12 @@ class Lane {
   virtual uint64_t Tasks(size_t shard) const = 0;
   // For messages: "shard 3 of iteration 12 (tasks 26..38)".
   virtual std::string Name(size_t shard) const = 0;
+
+  // Fills in what a log entry says of a shard: its iteration and tasks, where it has any.
+  virtual void Describe(size_t shard, v1::LogEntry& entry) const {
+    static_cast<void>(shard);
+    static_cast<void>(entry);
+  }
 
   // Whether a result, its buffer not counted, is what was asked for. Anything else counts as an
   // error of the worker.

@@ -1,13 +1,12 @@
+#include <functional>
 #include <limits>
-#include <memory>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "core/job/task_view.h"
+#include "server/service/await.h"
 #include "server/service/job_watch.h"
 #include "server/service/request_checks.h"
 #include "server/service/training_service.h"
@@ -198,28 +197,12 @@ grpc::Status TrainingService::Evaluate(grpc::ServerContext* context,
       !status.ok()) {
     return ToGrpc(status);
   }
-  // The answer may come after the caller went away.
-  struct Waiting {
-    absl::Mutex mutex;
-    bool done ABSL_GUARDED_BY(mutex) = false;
-    absl::StatusOr<v1::Evaluation> result ABSL_GUARDED_BY(mutex);
-  };
-  const auto waiting = std::make_shared<Waiting>();
-  parts_.coordinator.Evaluate(*request, [waiting](absl::StatusOr<v1::Evaluation> result) {
-    const absl::MutexLock lock(&waiting->mutex);
-    waiting->result = std::move(result);
-    waiting->done = true;
-  });
-  const absl::MutexLock lock(&waiting->mutex);
-  while (!waiting->mutex.AwaitWithTimeout(absl::Condition(&waiting->done), kPatience)) {
-    if (context->IsCancelled()) {
-      return grpc::Status::CANCELLED;
-    }
-    if (stopping_.HasBeenNotified()) {
-      return ToGrpc(Stopping());
-    }
-  }
-  return Answer(std::move(waiting->result), response);
+  return Answer(
+      Await<v1::Evaluation>(*context, stopping_,
+                            [&](std::function<void(absl::StatusOr<v1::Evaluation>)> done) {
+                              parts_.coordinator.Evaluate(*request, std::move(done));
+                            }),
+      response);
 }
 
 grpc::Status TrainingService::ListWorkers(grpc::ServerContext* /*context*/,

@@ -254,6 +254,27 @@ absl::StatusOr<Checkpoint> CheckpointStore::Read(const std::string& text,
       absl::StrCat("all ", names.size(), " checkpoints of job '", job_id, "' are damaged"));
 }
 
+absl::StatusOr<std::string> CheckpointStore::Resolve(const std::string& text) {
+  INNERLOOP_ASSIGN_OR_RETURN(const Reference reference, Parse(text));
+  std::optional<uint64_t> iteration = reference.iteration;
+  if (reference.best) {
+    iteration = IterationOf(BestName(reference.job_id));
+  } else if (!iteration.has_value()) {
+    INNERLOOP_ASSIGN_OR_RETURN(std::vector<std::string> names, Names(reference.job_id));
+    std::reverse(names.begin(), names.end());
+    const auto good = std::find_if(names.begin(), names.end(), [&](const std::string& name) {
+      return Examine(absl::StrCat(Folder(reference.job_id), "/", name), /*best=*/false).ok();
+    });
+    iteration = good == names.end() ? std::nullopt : IterationOf(*good);
+  }
+  if (!iteration.has_value()) {
+    // For the same errors as Read's.
+    INNERLOOP_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Read(text, nullptr));
+    iteration = checkpoint.metadata.iteration();
+  }
+  return absl::StrCat(reference.job_id, "@", *iteration);
+}
+
 absl::StatusOr<std::string> CheckpointStore::PathOf(const std::string& text) {
   INNERLOOP_ASSIGN_OR_RETURN(const Reference reference, Parse(text));
   if (!reference.best && !reference.iteration.has_value()) {
@@ -266,6 +287,31 @@ absl::StatusOr<std::string> CheckpointStore::PathOf(const std::string& text) {
   INNERLOOP_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Read(text, nullptr));
   return absl::StrCat(Folder(reference.job_id), "/",
                       CheckpointFileName(checkpoint.metadata.iteration()));
+}
+
+std::string CheckpointStore::PathOf(const std::string& job_id, uint64_t iteration) const {
+  return absl::StrCat(Folder(job_id), "/", CheckpointFileName(iteration));
+}
+
+uint64_t CheckpointStore::BytesOf(const std::string& job_id) const {
+  uint64_t bytes = 0;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(Folder(job_id), error), end;
+       !error && entry != end; entry.increment(error)) {
+    std::error_code gone;
+    const uintmax_t size = entry->file_size(gone);
+    bytes += gone ? 0 : size;
+  }
+  return bytes;
+}
+
+absl::Status CheckpointStore::Remove(const std::string& job_id, uint64_t iteration) {
+  INNERLOOP_RETURN_IF_ERROR(CheckId(job_id));
+  const std::string path = PathOf(job_id, iteration);
+  INNERLOOP_RETURN_IF_ERROR(files_.Remove(path));
+  const absl::MutexLock lock(&mutex_);
+  verified_.erase(path);
+  return absl::OkStatus();
 }
 
 absl::Status CheckpointStore::DeleteJob(const std::string& job_id) {

@@ -33,8 +33,15 @@ class CheckpointStore {
   // over), "ID@ITERATION", "ID@best". INVALID_ARGUMENT for another form, NOT_FOUND names what there
   // is, DATA_LOSS when the one that is meant is damaged. `damaged` may be null.
   absl::StatusOr<Checkpoint> Read(const std::string& reference, std::vector<std::string>* damaged);
+  // "ID@ITERATION" of the one that Read would take; reads no file that it verified before.
+  absl::StatusOr<std::string> Resolve(const std::string& reference);
   // The file that Read would take.
   absl::StatusOr<std::string> PathOf(const std::string& reference);
+  std::string PathOf(const std::string& job_id, uint64_t iteration) const;
+  // Of all files; 0 without.
+  uint64_t BytesOf(const std::string& job_id) const;
+  // Fine when there is none.
+  absl::Status Remove(const std::string& job_id, uint64_t iteration);
   absl::Status DeleteJob(const std::string& job_id);
 
  private:

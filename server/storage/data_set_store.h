@@ -43,6 +43,8 @@ class DataSetStore {
   // TorchScript files of users' models, in STATE/models; as many bytes as of data sets. They have
   // no names.
   UploadFolder& models() { return models_; }
+  // The data sets' own, in STATE/datasets.
+  UploadFolder& files() { return files_; }
 
  private:
   // Binds the request's name to a file that is there.

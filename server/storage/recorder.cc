@@ -22,12 +22,15 @@ namespace {
 constexpr absl::Duration kInterval = absl::Seconds(1);
 // Beyond so many records of one job that cannot be written, the oldest are given up.
 constexpr size_t kMostUnwritten = 1'000'000;
+// The same for log entries.
+constexpr size_t kMostUnwrittenLog = 1000;
 
 // What is queued for one job, in the order of calls; written history first, then the row.
 struct Unwritten {
   std::vector<v1::IterationRecord> iterations;
   std::vector<v1::Evaluation> evaluations;
   std::optional<v1::Job> job;
+  std::deque<v1::LogEntry> log;
 };
 
 struct QueuedCheckpoint {
@@ -44,6 +47,8 @@ struct Batch {
   uint64_t number = 0;
   std::map<std::string, Unwritten> jobs;
   std::optional<QueuedCheckpoint> checkpoint;
+  // What is done once all of it is written.
+  std::function<absl::Status()> pause;
   bool closed = false;
 };
 
@@ -62,6 +67,7 @@ void PutBefore(Unwritten older, Unwritten& newer) {
   };
   join(older.iterations, newer.iterations);
   join(older.evaluations, newer.evaluations);
+  join(older.log, newer.log);
   if (!newer.job.has_value()) {
     newer.job = std::move(older.job);
   }
@@ -73,6 +79,9 @@ struct Recorder::State {
   State(StateStore& state, CheckpointStore& checkpoints, const Clock& clock, JobBoards* boards)
       : state(state), checkpoints(checkpoints), clock(clock), boards(boards) {
     batches.emplace_back();
+    if (const absl::StatusOr<uint64_t> last = state.LastLogSequence(); last.ok()) {
+      log_sequence = *last;
+    }
   }
 
   StateStore& state;
@@ -86,6 +95,7 @@ struct Recorder::State {
   // The batch that the thread has in hand: its contents do not change meanwhile.
   std::optional<Batch> writing ABSL_GUARDED_BY(mutex);
   std::vector<Waiter*> waiters ABSL_GUARDED_BY(mutex);
+  uint64_t log_sequence ABSL_GUARDED_BY(mutex) = 0;
   bool stopping ABSL_GUARDED_BY(mutex) = false;
   std::thread thread;
 
@@ -159,6 +169,9 @@ absl::Status Recorder::State::WriteJob(const std::string& id, const Unwritten& p
   if (status.ok() && pending.job.has_value()) {
     status = state.UpdateJob(*pending.job);
   }
+  if (status.ok() && !pending.log.empty()) {
+    status = state.AppendLog(id, std::vector(pending.log.begin(), pending.log.end()));
+  }
   // A job that was deleted meanwhile needs nothing of this.
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
@@ -171,6 +184,9 @@ void Recorder::State::TakeBack(const std::string& id, Unwritten pending) {
     spdlog::error("job {}: {} records of its history are given up", id, excess);
     front.iterations.erase(front.iterations.begin(),
                            front.iterations.begin() + static_cast<int64_t>(excess));
+  }
+  while (front.log.size() > kMostUnwrittenLog) {
+    front.log.pop_front();
   }
 }
 
@@ -206,6 +222,9 @@ void Recorder::State::WriteBatch() {
       written = checkpoints.Write(queued->checkpoint, queued->best, queued->keep);
     }
     error.Update(written.status());
+  }
+  if (batch->pause && error.ok()) {
+    error = batch->pause();
   }
   if (const absl::Duration took = clock.Monotonic() - began; took > absl::Seconds(5)) {
     spdlog::warn("writing took {}", absl::FormatDuration(took));
@@ -277,10 +296,23 @@ void Recorder::WriteCheckpoint(Checkpoint checkpoint, bool best, uint32_t keep,
   state_->CloseBatch();
 }
 
-absl::Status Recorder::Flush() {
+void Recorder::AddLog(v1::LogEntry entry) {
+  const absl::MutexLock lock(&state_->mutex);
+  entry.set_sequence(++state_->log_sequence);
+  std::deque<v1::LogEntry>& log = state_->OpenFor(entry.job_id()).log;
+  log.push_back(std::move(entry));
+  if (log.size() > kMostUnwrittenLog) {
+    log.pop_front();
+  }
+}
+
+absl::Status Recorder::Flush() { return Pause(nullptr); }
+
+absl::Status Recorder::Pause(std::function<absl::Status()> work) {
   Waiter waiter;
   const absl::MutexLock lock(&state_->mutex);
   waiter.number = state_->batches.back().number;
+  state_->batches.back().pause = std::move(work);
   state_->CloseBatch();
   state_->waiters.push_back(&waiter);
   state_->mutex.Await(absl::Condition(&waiter.done));
@@ -322,6 +354,15 @@ std::vector<v1::Evaluation> Recorder::PendingEvaluations(const std::string& job_
     evaluations.insert(evaluations.end(), pending.evaluations.begin(), pending.evaluations.end());
   });
   return evaluations;
+}
+
+std::vector<v1::LogEntry> Recorder::PendingLog(const std::string& job_id, uint64_t after) {
+  std::vector<v1::LogEntry> entries;
+  state_->Visit(job_id, [&](const Unwritten& pending) {
+    std::copy_if(pending.log.begin(), pending.log.end(), std::back_inserter(entries),
+                 [after](const auto& entry) { return entry.sequence() > after; });
+  });
+  return entries;
 }
 
 }  // namespace innerloop::server

@@ -1,5 +1,5 @@
-// Writes beside the training: a thread of its own takes histories, job states and checkpoints, so
-// that iterations never wait for a disk.
+// Writes beside the training: a thread of its own takes histories, logs, job states and
+// checkpoints, so that iterations never wait for a disk.
 #pragma once
 
 #include <functional>
@@ -30,6 +30,8 @@ class Recorder {
   // Queued, written once a second and before each checkpoint or Flush.
   void AddIteration(const std::string& job_id, v1::IterationRecord record);
   void AddEvaluation(const std::string& job_id, v1::Evaluation evaluation);
+  // Gives the entry its sequence number.
+  void AddLog(v1::LogEntry entry);
   // Replaces the job's stored row at the next write.
   void UpdateJob(v1::Job job);
 
@@ -38,6 +40,11 @@ class Recorder {
   // the caller waits for `done` before the next.
   using CheckpointDone = std::function<void(absl::StatusOr<v1::CheckpointInfo>)>;
   void WriteCheckpoint(Checkpoint checkpoint, bool best, uint32_t keep, CheckpointDone done);
+
+  // Does `work` on the recorder's thread, when everything queued before the call is durable;
+  // nothing of the recorder's is written meanwhile. Returns its status, or what could not be
+  // written.
+  absl::Status Pause(std::function<absl::Status()> work);
 
   // Returns when everything queued before the call is durable, with the first error.
   absl::Status Flush();
@@ -50,6 +57,8 @@ class Recorder {
   std::vector<v1::IterationRecord> Pending(const std::string& job_id, uint64_t from);
   // The same for evaluations.
   std::vector<v1::Evaluation> PendingEvaluations(const std::string& job_id);
+  // The same for log entries with a greater sequence number.
+  std::vector<v1::LogEntry> PendingLog(const std::string& job_id, uint64_t after);
 
  private:
   struct State;

@@ -1,6 +1,7 @@
 #include "server/storage/state_store.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -10,12 +11,12 @@
 #include "core/support/file_system.h"
 #include "core/support/status_macros.h"
 #include "server/storage/folder_lock.h"
+#include "server/storage/log_store.h"
 #include "server/storage/sqlite.h"
 
 namespace innerloop::server {
 namespace {
 
-constexpr int64_t kSchemaVersion = 1;
 // Each row of `history` holds the records first..last of one job as a JobEvents message; rows do
 // not overlap. One row a second, not one an iteration, is what lets a thousand iterations a second
 // be recorded in passing.
@@ -41,8 +42,11 @@ constexpr char kSchema[] = R"(
   CREATE TABLE data_sets (
     name TEXT PRIMARY KEY,
     description BLOB NOT NULL);
-  PRAGMA user_version = 1;
 )";
+// What each version of the schema adds to the one before; a database's `user_version` says how many
+// of them it has.
+constexpr const char* kSchemas[] = {kSchema, LogStore::kSchema};
+constexpr int64_t kSchemaVersion = std::size(kSchemas);
 constexpr int kMostRecordsInARow = 1024;
 
 // Two evaluations of one version are the same one when this is the same.
@@ -73,9 +77,11 @@ class SqliteStateStore final : public StateStore {
                        "; this coordinator knows versions up to ", kSchemaVersion,
                        ": use the newer one that wrote it"));
     }
-    if (version == 0) {
+    for (; version < kSchemaVersion; ++version) {
       Transaction transaction(*database_);
-      INNERLOOP_RETURN_IF_ERROR(database_->Execute(kSchema));
+      INNERLOOP_RETURN_IF_ERROR(database_->Execute(kSchemas[version]));
+      INNERLOOP_RETURN_IF_ERROR(
+          database_->Execute(absl::StrCat("PRAGMA user_version = ", version + 1).c_str()));
       INNERLOOP_RETURN_IF_ERROR(transaction.Commit());
     }
     return absl::OkStatus();
@@ -126,7 +132,7 @@ class SqliteStateStore final : public StateStore {
 
   absl::Status DeleteJob(const std::string& id) override {
     const absl::MutexLock lock(&mutex_);
-    // History and evaluations follow by their foreign keys.
+    // History, evaluations and log follow by their foreign keys.
     Statement statement = database_->Prepare("DELETE FROM jobs WHERE id = ?1");
     return statement.Bind(1, absl::string_view(id)).Run();
   }
@@ -199,6 +205,25 @@ class SqliteStateStore final : public StateStore {
     INNERLOOP_RETURN_IF_ERROR(
         statement.Bind(1, absl::string_view(job_id)).Bind(2, static_cast<int64_t>(from)).Run());
     return transaction.Commit();
+  }
+
+  absl::Status AppendLog(const std::string& job_id,
+                         absl::Span<const v1::LogEntry> entries) override {
+    const absl::MutexLock lock(&mutex_);
+    Transaction transaction(*database_);
+    INNERLOOP_RETURN_IF_ERROR(LogStore(*database_).Append(job_id, entries));
+    return transaction.Commit();
+  }
+
+  absl::StatusOr<std::vector<v1::LogEntry>> Log(const std::string& job_id, uint64_t after,
+                                                size_t limit) override {
+    const absl::MutexLock lock(&mutex_);
+    return LogStore(*database_).Read(job_id, after, limit);
+  }
+
+  absl::StatusOr<uint64_t> LastLogSequence() override {
+    const absl::MutexLock lock(&mutex_);
+    return LogStore(*database_).LastSequence();
   }
 
   absl::Status PutDataSet(const v1::DataSetDescription& data_set) override {

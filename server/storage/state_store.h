@@ -1,5 +1,5 @@
-// The coordinator's durable tables: jobs, histories, evaluations, data sets. SQLite in WAL mode,
-// `innerloop.db` in the state folder.
+// The coordinator's durable tables: jobs, histories, evaluations, logs, data sets. SQLite in WAL
+// mode, `innerloop.db` in the state folder.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "innerloop/v1/checkpoint.pb.h"
+#include "innerloop/v1/log.pb.h"
 #include "innerloop/v1/training.pb.h"
 
 namespace innerloop::server {
@@ -32,7 +33,7 @@ class StateStore {
   virtual absl::Status UpdateJob(const v1::Job& job) = 0;
   // Oldest first.
   virtual absl::StatusOr<std::vector<v1::Job>> Jobs() = 0;
-  // With its history and evaluations.
+  // With its history, evaluations and log.
   virtual absl::Status DeleteJob(const std::string& id) = 0;
 
   // In one transaction. Writing an iteration again replaces it.
@@ -47,6 +48,13 @@ class StateStore {
   // Forgets what a resumed job will do again: records with iteration >= from, scheduled evaluations
   // of versions > from.
   virtual absl::Status TruncateHistory(const std::string& job_id, uint64_t from) = 0;
+
+  // A job's log: see LogStore. In one transaction.
+  virtual absl::Status AppendLog(const std::string& job_id,
+                                 absl::Span<const v1::LogEntry> entries) = 0;
+  virtual absl::StatusOr<std::vector<v1::LogEntry>> Log(const std::string& job_id, uint64_t after,
+                                                        size_t limit) = 0;
+  virtual absl::StatusOr<uint64_t> LastLogSequence() = 0;
 
   // One name stands for one hash at a time; adding another hash under a name replaces what the name
   // stands for.

@@ -1,6 +1,7 @@
 #include "server/storage/upload_folder.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -109,6 +110,36 @@ absl::Status UploadFolder::Remove(absl::string_view sha256) {
   return FileSystem::Real().Remove(PathOf(sha256));
 }
 
+absl::StatusOr<std::vector<UploadFolder::Entry>> UploadFolder::Entries() const {
+  std::vector<Entry> entries;
+  std::error_code error;
+  for (fs::directory_iterator file(folder_, error), end; !error && file != end;
+       file.increment(error)) {
+    const fs::path& path = file->path();
+    struct stat facts {};
+    const bool unfinished = path.extension() == ".part";
+    if ((unfinished || path.extension() == extension_) && stat(path.c_str(), &facts) == 0) {
+      entries.push_back({.sha256 = path.stem().string(),
+                         .bytes = static_cast<uint64_t>(facts.st_size),
+                         .modified = absl::TimeFromTimespec(facts.st_mtim),
+                         .unfinished = unfinished});
+    }
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return absl::ErrnoToStatus(error.value(), absl::StrCat("cannot read '", folder_, "'"));
+  }
+  return entries;
+}
+
+absl::Status UploadFolder::RemoveUnfinished(absl::string_view sha256) {
+  const absl::MutexLock lock(&mutex_);
+  if (checking_.count(std::string(sha256)) != 0) {
+    return absl::AbortedError(absl::StrCat("this ", kind_, " is being checked; ask again"));
+  }
+  used_.reset();
+  return FileSystem::Real().Remove(PartOf(sha256));
+}
+
 absl::StatusOr<uint64_t> UploadFolder::Used() {
   if (!used_.has_value()) {
     INNERLOOP_RETURN_IF_ERROR(FileSystem::Real().MakeFolder(folder_));
@@ -137,7 +168,10 @@ absl::StatusOr<v1::BeginUploadResponse> UploadFolder::Begin(const v1::StoredFile
   INNERLOOP_RETURN_IF_ERROR(CheckFile(file));
   v1::BeginUploadResponse response;
   const absl::MutexLock lock(&mutex_);
-  if (SizeOf(PathOf(file.sha256())) > 0) {
+  if (const std::string path = PathOf(file.sha256()); SizeOf(path) > 0) {
+    // Somebody wants it now: its age begins anew.
+    std::error_code ignored;
+    fs::last_write_time(path, fs::file_time_type::clock::now(), ignored);
     response.set_offset(file.bytes());
     response.set_complete(true);
     return response;

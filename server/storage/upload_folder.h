@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "innerloop/v1/tensor.pb.h"
 #include "innerloop/v1/training.pb.h"
 
@@ -43,6 +44,18 @@ class UploadFolder {
   // Hashes of all files, without unfinished uploads.
   absl::StatusOr<std::vector<std::string>> List() const;
   absl::Status Remove(absl::string_view sha256);
+
+  struct Entry {
+    std::string sha256;
+    uint64_t bytes = 0;
+    // When it was added, or asked for again by somebody who would have sent it.
+    absl::Time modified;
+    // An upload that is under way, or was broken off.
+    bool unfinished = false;
+  };
+  absl::StatusOr<std::vector<Entry>> Entries() const;
+  // Forgets an upload. ABORTED while it is being checked.
+  absl::Status RemoveUnfinished(absl::string_view sha256);
 
  private:
   std::string PartOf(absl::string_view sha256) const;

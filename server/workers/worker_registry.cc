@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "server/workers/fingerprint.h"
 
 namespace innerloop::server {
 namespace {
@@ -15,11 +16,6 @@ constexpr absl::Duration kListedAsLost = absl::Minutes(10);
 constexpr size_t kMostLost = 1000;
 
 }  // namespace
-
-std::string Canonical(const v1::NumericsFingerprint& fingerprint) {
-  return absl::StrCat(fingerprint.numerics_version(), "/", fingerprint.libtorch(), "/",
-                      fingerprint.device(), "/", fingerprint.math());
-}
 
 Worker& WorkerRegistry::Add(const v1::Hello& hello, std::shared_ptr<WorkerLink> link,
                             absl::Duration now, absl::Time wall) {
@@ -98,8 +94,11 @@ std::string WorkerRegistry::WhyNone(const std::string& wire_id,
   size_t of_kind = 0;
   size_t draining = 0;
   std::string declined;
+  std::string other;
   for (const auto& [id, worker] : workers_) {
     if (!fingerprint.empty() && worker.fingerprint != fingerprint) {
+      other = absl::StrCat("worker '", worker.info.name(), "' has ",
+                           Difference(fingerprint, worker.fingerprint));
       continue;
     }
     ++of_kind;
@@ -115,7 +114,7 @@ std::string WorkerRegistry::WhyNone(const std::string& wire_id,
   }
   if (of_kind == 0) {
     return absl::StrCat("waits for a worker with fingerprint ", fingerprint, "; the ",
-                        workers_.size(), " connected have others");
+                        workers_.size(), " connected have others: ", other);
   }
   if (declined.empty()) {
     return absl::StrCat("all ", draining, " suitable workers are leaving");

@@ -18,9 +18,6 @@
 
 namespace innerloop::server {
 
-// The canonical form of a fingerprint: its fields joined by "/".
-std::string Canonical(const v1::NumericsFingerprint& fingerprint);
-
 // What a worker knows of one lane (by its wire id).
 struct KnownJob {
   bool described = false;

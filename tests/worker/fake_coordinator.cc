@@ -97,6 +97,19 @@ void FakeStream::AwaitHeartbeat() {
   mu_.Await(absl::Condition(&ready));
 }
 
+v1::JobNotice FakeStream::AwaitNotice() {
+  absl::MutexLock lock(&mu_);
+  const auto ready = [this]()
+                         ABSL_SHARED_LOCKS_REQUIRED(mu_) { return ended_ || !notices_.empty(); };
+  mu_.Await(absl::Condition(&ready));
+  if (notices_.empty()) {
+    return v1::JobNotice();
+  }
+  v1::JobNotice notice = std::move(notices_.front());
+  notices_.pop_front();
+  return notice;
+}
+
 std::vector<float> FakeStream::AwaitBuffer(uint64_t transfer, uint64_t bytes) {
   std::string data;
   while (data.size() < bytes) {
@@ -139,6 +152,8 @@ grpc::Status FakeStream::Serve(grpc::ServerContext* context, ReaderWriter* strea
     for (v1::Report& report : *message.mutable_reports()) {
       if (report.has_heartbeat()) {
         heartbeats_ += 1;
+      } else if (report.has_notice()) {
+        notices_.push_back(std::move(*report.mutable_notice()));
       } else {
         reports_.push_back(std::move(report));
       }

@@ -33,8 +33,10 @@ class FakeStream {
                  uint64_t last_task);
   void SendDrop(uint64_t work_id);
 
-  // The next report that is no heartbeat; a default one when the stream has ended.
+  // The next report that is neither heartbeat nor notice; a default one when the stream has ended.
   v1::Report AwaitReport();
+  // The next notice.
+  v1::JobNotice AwaitNotice();
   void AwaitHeartbeat();
   // The frames of a transfer, which must be the next reports, joined, as values.
   std::vector<float> AwaitBuffer(uint64_t transfer, uint64_t bytes);
@@ -53,6 +55,7 @@ class FakeStream {
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
   int heartbeats_ ABSL_GUARDED_BY(mu_) = 0;
   std::deque<v1::Report> reports_ ABSL_GUARDED_BY(mu_);
+  std::deque<v1::JobNotice> notices_ ABSL_GUARDED_BY(mu_);
 };
 
 // Serves streams and data sets on a port of 127.0.0.1. Thread-safe.

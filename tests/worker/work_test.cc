@@ -47,6 +47,26 @@ TEST_F(WorkTest, InitialParametersComeWithTheirLayout) {
   EXPECT_EQ(stream->AwaitBuffer(report.result().transfer(), report.result().bytes())[0], 5.F);
 }
 
+TEST_F(WorkTest, WhatPeopleShouldKnowOfAJobIsReportedOnce) {
+  const auto stream = StartWithJob();
+  stream->SendShard(/*work_id=*/7, "j", /*version=*/0, /*first_task=*/0, /*last_task=*/1);
+  const v1::JobNotice memory = stream->AwaitNotice();
+  EXPECT_EQ(memory.job_id(), "j");
+  EXPECT_EQ(memory.severity(), v1::LOG_SEVERITY_INFO);
+  EXPECT_THAT(memory.message(), HasSubstr("peak memory of its slots: estimated 1 x 0.000 MiB"));
+  EXPECT_EQ(stream->AwaitNotice().message(), "told once");
+  stream->AwaitBuffer(stream->AwaitReport().result().transfer(), 64);
+  // The next work item of the job brings none; one of another job does.
+  stream->SendShard(/*work_id=*/8, "j", /*version=*/0, /*first_task=*/1, /*last_task=*/2);
+  stream->AwaitBuffer(stream->AwaitReport().result().transfer(), 64);
+  v1::JobDescription other = Job();
+  other.set_job_id("k");
+  stream->SendJob(other);
+  stream->SendParameters("k", 0, Parameters());
+  stream->SendShard(/*work_id=*/9, "k", /*version=*/0, /*first_task=*/0, /*last_task=*/1);
+  EXPECT_EQ(stream->AwaitNotice().job_id(), "k");
+}
+
 TEST_F(WorkTest, MoreParametersThanTheCoordinatorAllowsAreTheJobsFault) {
   StartWorker();
   const auto stream = Welcome();
@@ -73,6 +93,27 @@ TEST_F(WorkTest, AnEvaluationsSumsComeWithoutABuffer) {
   EXPECT_EQ(report.result().bytes(), 0u);
   EXPECT_EQ(report.result().evaluation().episodes(), 6u);
   EXPECT_EQ(report.result().evaluation().loss(0), 1.0);
+}
+
+TEST_F(WorkTest, AnAdaptationsFileComesPadded) {
+  const auto stream = StartWithJob();
+  v1::Instruction instruction;
+  instruction.mutable_work()->set_id(3);
+  instruction.mutable_work()->set_job_id("j");
+  v1::AdaptationTask& task = *instruction.mutable_work()->mutable_adaptation();
+  stream->Send(instruction);
+  const v1::Report plain = stream->AwaitReport();
+  EXPECT_EQ(plain.result().adaptation().support_losses(0), 1.0);
+  EXPECT_EQ(plain.result().bytes(), 0u);
+  instruction.mutable_work()->set_id(4);
+  task.set_format(v1::ExportRequest::FORMAT_SAFETENSORS);
+  stream->Send(instruction);
+  const v1::Report report = stream->AwaitReport();
+  EXPECT_EQ(report.result().adaptation().file_bytes(), 7u);
+  EXPECT_EQ(report.result().bytes(), 8u);
+  const auto file = stream->AwaitBuffer(report.result().transfer(), 8);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(file.data()), 8),
+            std::string("adapted\0", 8));
 }
 
 TEST_F(WorkTest, AnErrorOfTheProgramIsTheAnswerAndTheNextShardRuns) {
@@ -173,7 +214,7 @@ TEST_F(WorkTest, SlotsComputeAtTheSameTime) {
 }
 
 TEST_F(WorkTest, AJobWhoseProgramIsTooLargeForThisWorkerIsDeclinedOnceAndItsWorkGivenBack) {
-  factory_ = [](const v1::JobSpec&, std::shared_ptr<const Dataset>,
+  factory_ = [](const v1::JobDescription&, std::shared_ptr<const Dataset>,
                 uint64_t max_parameters) -> absl::StatusOr<std::unique_ptr<meta::Program>> {
     return absl::ResourceExhaustedError(absl::StrCat("more than ", max_parameters));
   };
@@ -207,7 +248,7 @@ class DataSetWorkTest : public WorkerFixture {
     job_.mutable_data_set()->set_sha256(Sha256::Hex(file));
     job_.mutable_data_set()->set_bytes(file.size());
     coordinator_.files[job_.data_set().sha256()] = file;
-    factory_ = [this](const v1::JobSpec&, std::shared_ptr<const Dataset> data_set,
+    factory_ = [this](const v1::JobDescription&, std::shared_ptr<const Dataset> data_set,
                       uint64_t) -> absl::StatusOr<std::unique_ptr<meta::Program>> {
       examples_ = data_set->examples();
       return std::make_unique<FakeProgram>(size_, hook_);
@@ -225,6 +266,27 @@ class DataSetWorkTest : public WorkerFixture {
   v1::JobDescription job_;
   std::atomic<int64_t> examples_{0};
 };
+
+TEST_F(DataSetWorkTest, AnAdaptationDoesWithoutTheDataSet) {
+  factory_ = [this](const v1::JobDescription& job, std::shared_ptr<const Dataset> data_set,
+                    uint64_t) -> absl::StatusOr<std::unique_ptr<meta::Program>> {
+    EXPECT_EQ(data_set, nullptr);
+    EXPECT_EQ(job.data_set().name(), "digits");
+    return std::make_unique<FakeProgram>(size_, hook_);
+  };
+  coordinator_.files.clear();
+  StartWorker();
+  const auto stream = Welcome();
+  stream->SendJob(job_);
+  stream->SendParameters("j", 0, Parameters());
+  v1::Instruction instruction;
+  instruction.mutable_work()->set_id(1);
+  instruction.mutable_work()->set_job_id("j");
+  instruction.mutable_work()->mutable_adaptation();
+  stream->Send(instruction);
+  const v1::Report report = stream->AwaitReport();
+  EXPECT_TRUE(report.result().has_adaptation()) << report.ShortDebugString();
+}
 
 TEST_F(DataSetWorkTest, AJobsDataSetIsFetchedBeforeItsFirstShard) {
   const v1::Report report = ReportOfOneShard();

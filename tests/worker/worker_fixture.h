@@ -1,6 +1,7 @@
 // A worker with a program of the test's own, beside a fake coordinator.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -55,6 +56,20 @@ class FakeProgram final : public meta::Program {
   }
   absl::StatusOr<int64_t> EstimatePeakBytes() const override { return 0; }
   int64_t MeasuredPeakBytes() const override { return 0; }
+  std::vector<std::string> TakeNotices() const override {
+    return told_.exchange(true) ? std::vector<std::string>()
+                                : std::vector<std::string>{"told once"};
+  }
+  absl::StatusOr<meta::AdaptationOutput> Adapt(const FlatBuffer& parameters,
+                                               const v1::AdaptationTask& task) const override {
+    meta::AdaptationOutput output;
+    output.result.add_support_losses(parameters.data()[0]);
+    if (task.format() != v1::ExportRequest::FORMAT_UNSPECIFIED) {
+      output.file = "adapted";
+      output.result.set_file_bytes(output.file.size());
+    }
+    return output;
+  }
   absl::StatusOr<v1::EvaluationSums> RunEvaluation(
       const FlatBuffer& parameters, const v1::EvaluationShard& shard) const override {
     v1::EvaluationSums sums;
@@ -66,6 +81,7 @@ class FakeProgram final : public meta::Program {
  private:
   const Hook hook_;
   Layout layout_;
+  mutable std::atomic<bool> told_ = false;
 };
 
 // Holds shards back until they are let go. Thread-safe.
@@ -101,7 +117,7 @@ class WorkerFixture : public ::testing::Test {
     options_.cache_dir = folder_ / "cache";
     options_.first_backoff = absl::Milliseconds(1);
     options_.last_backoff = absl::Milliseconds(20);
-    factory_ = [this](const v1::JobSpec&, std::shared_ptr<const Dataset>,
+    factory_ = [this](const v1::JobDescription&, std::shared_ptr<const Dataset>,
                       uint64_t) -> absl::StatusOr<std::unique_ptr<meta::Program>> {
       return std::make_unique<FakeProgram>(size_, hook_);
     };

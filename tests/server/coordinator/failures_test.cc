@@ -199,7 +199,8 @@ TEST(FailuresTest, AWorkerOfAnotherKindIsNotUsedAndTheJobSaysSo) {
   cluster.Kill(cpu);
   EXPECT_THAT(gpu.Items(), IsEmpty());
   EXPECT_THAT(cluster.Get(id).waiting_for(), HasSubstr("waits for a worker with fingerprint"));
-  EXPECT_THAT(cluster.Get(id).waiting_for(), HasSubstr("cpu"));
+  EXPECT_THAT(cluster.Get(id).waiting_for(),
+              HasSubstr("another processor ('gpu' instead of 'cpu')"));
   // Also after a restart.
   cluster.Restart();
   EXPECT_THAT(cluster.Get(id).waiting_for(), HasSubstr("no workers are connected"));

@@ -92,6 +92,14 @@ class FakeCoordinator final : public Coordinator {
                 std::function<void(absl::StatusOr<v1::Evaluation>)> done) override {
     evaluate(std::move(done));
   }
+  absl::StatusOr<std::shared_ptr<const PinnedCheckpoint>> Pin(
+      const std::string& checkpoint) override {
+    return absl::NotFoundError(absl::StrCat("no checkpoint '", checkpoint, "'"));
+  }
+  void Adapt(std::shared_ptr<const PinnedCheckpoint> /*checkpoint*/, v1::AdaptationTask /*task*/,
+             std::function<void(absl::StatusOr<Adapted>)> done) override {
+    done(absl::UnimplementedError("it runs nothing"));
+  }
   absl::StatusOr<v1::Job> Adopt(Checkpoint checkpoint) override {
     v1::Job job;
     job.set_id(checkpoint.metadata.job_id());
@@ -133,6 +141,11 @@ class FakeCoordinator final : public Coordinator {
                    uint64_t /*bytes*/) override {
     return false;
   }
+  absl::StatusOr<v1::CollectGarbageResponse> CollectGarbage(
+      const v1::CollectGarbageRequest& /*request*/) override {
+    return v1::CollectGarbageResponse();
+  }
+  absl::Status HoldStill(std::function<absl::Status()> work) override { return work(); }
   void Tick() override {}
   void Stop(absl::Duration /*patience*/) override {}
 
