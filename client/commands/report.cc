@@ -1,6 +1,7 @@
 #include "client/commands/report.h"
 
 #include <filesystem>
+#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -73,6 +74,17 @@ absl::Status AddSource(const std::string& source, Session& session, LiveLine& li
   return absl::OkStatus();
 }
 
+absl::Status CheckEachOnce(const std::vector<Json>& jobs) {
+  std::set<std::string> seen;
+  for (const Json& job : jobs) {
+    const std::string id = job.value("job", "");
+    if (!seen.insert(id).second) {
+      return absl::InvalidArgumentError(absl::StrCat("job ", id, " is given twice"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status Report(const ReportOptions& options, Session& session) {
@@ -83,6 +95,7 @@ absl::Status Report(const ReportOptions& options, Session& session) {
       INNERLOOP_RETURN_IF_ERROR(AddSource(source, session, live, jobs));
     }
   }
+  INNERLOOP_RETURN_IF_ERROR(CheckEachOnce(jobs));
   const Json data = ReportOf(jobs, session.surroundings.clock->Now());
   if (session.json && options.out.empty()) {
     session.out() << JsonLine(data);

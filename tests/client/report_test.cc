@@ -200,6 +200,7 @@ TEST_F(ReportCommand, ReadsItsOwnDataAgain) {
   const Outcome both = Run({data, "j2", "--format=json"});
   ASSERT_EQ(both.code, 0) << both.err;
   EXPECT_EQ(Json::parse(both.out)["groups"].dump(), R"([{"name":"waves","jobs":[0,1]}])");
+  EXPECT_EQ(Run({data, data}).err, "innerloop: job j1 is given twice\n");
 }
 
 TEST_F(ReportCommand, OfAJobWithoutHistoryIsOneLineAndCodeTwo) {

@@ -2,8 +2,9 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const jobs = data.jobs;
 const label = (job) => jobs.filter((other) => other.name === job.name).length > 1 ? `${job.name} (${job.job})` : job.name;
+const seedsOf = (group) => new Set(group.jobs.map((job) => jobs[job].spec.seed)).size;
 const groups = data.groups.map((group, index) => ({index, jobs: group.jobs.map((job) => jobs[job]),
-  name: group.jobs.length > 1 ? `${group.name}, ${group.jobs.length} seeds` : label(jobs[group.jobs[0]])}));
+  name: group.jobs.length === 1 ? label(jobs[group.jobs[0]]) : `${group.name}, ${group.jobs.length} ${seedsOf(group) > 1 ? "seeds" : "runs"}`}));
 
 // A job's curve as points {x, y, low, high}; columns are first and last iteration, mean, minimum, maximum.
 const bucketPoints = (buckets) => buckets.map(([first, last, y, low, high]) => ({x: (first + last) / 2, first, last, y, low, high}));
