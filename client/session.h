@@ -52,13 +52,17 @@ struct Session {
   }
 
   TrainingClient Client() { return {client, cancellation}; }
-  // The same for another address, with short calls that outlast a coordinator's restart.
-  TrainingClient PatientClient(std::string coordinator) {
+  // For a coordinator that this program started for itself on loopback; with short calls that
+  // outlast its restart.
+  ClientOptions PatientOptions(std::string coordinator) const {
     ClientOptions patient = client;
     patient.coordinator = std::move(coordinator);
     patient.security = {};
     patient.call_patience = patient.stream_patience;
-    return {patient, cancellation};
+    return patient;
+  }
+  TrainingClient PatientClient(std::string coordinator) {
+    return {PatientOptions(std::move(coordinator)), cancellation};
   }
 };
 

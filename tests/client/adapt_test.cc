@@ -1,4 +1,5 @@
 // `innerloop adapt`: what is read from people's files and sent, and what is shown.
+#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -241,7 +242,7 @@ TEST_F(AdaptTest, BadImagesAreNamedInOneLine) {
   WriteImage("loose/a.pgm", 2, 0);
   EXPECT_THAT(ErrorOf(service, {"j1", "--support", Path("loose")}),
               HasSubstr("the image 'a.pgm' in '" + Path("loose") + "' is in no folder"));
-  WriteFile(Path("support/light/3.pgm"), "P5 2 2");
+  WriteFile(Path("support/light/3.pgm"), "no image");
   EXPECT_THAT(ErrorOf(service, {"j1", "--support", support}),
               HasSubstr("the image 'light/3.pgm' in '" + support + "' does not decode"));
   std::filesystem::remove(Path("support/light/3.pgm"));
@@ -300,6 +301,21 @@ TEST_F(AdaptTest, ACheckpointFileIsHeldAgainstTheInputsBeforeAnythingStarts) {
   EXPECT_EQ(outcome.code, 2);
   EXPECT_THAT(outcome.err,
               HasSubstr("s.csv: has 0 columns of targets behind 1 of inputs; the model wants 1"));
+}
+
+TEST(AdaptExample, TheDocumentationShowsTheProgramThatIsBuiltAndItWorks) {
+  const std::string code = ReadFile(INNERLOOP_DOCS_DIR "/examples/adapt.cc");
+  EXPECT_THAT(ReadFile(INNERLOOP_DOCS_DIR "/adapt.md"), HasSubstr("```cpp\n" + code + "```\n"));
+  v1::ModelDescription model = ModelOf({28, 28, 1});
+  model.set_most_classes(2);
+  const FakeAdaptation service(model);
+  FILE* const program =
+      popen(absl::StrCat(ADAPT_EXAMPLE, " ", service.address(), " j1").c_str(), "r");
+  ASSERT_NE(program, nullptr);
+  char line[100] = {};
+  EXPECT_NE(fgets(line, sizeof(line), program), nullptr);
+  EXPECT_EQ(pclose(program), 0);
+  EXPECT_STREQ(line, "light: 75.0 %\n");
 }
 
 }  // namespace

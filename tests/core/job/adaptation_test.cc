@@ -35,7 +35,7 @@ v1::CheckpointMetadata OfImages(const std::string& algorithm) {
   const absl::StatusOr<v1::JobSpec> spec = ParseJobSpec(
       "model { mlp { hidden: 4 } } tasks { episodes { dataset: \"digits\" ways: 3 shots: 1 "
       "split { counts { train: 5 } } } } algorithm { " +
-          algorithm + " } iterations: 1",
+          algorithm + " } meta_batch: 1 iterations: 1",
       "job");
   EXPECT_TRUE(spec.ok()) << spec.status();
   const absl::StatusOr<v1::JobSpec> resolved = ResolveJobSpec(*spec, &data_set);

@@ -26,6 +26,27 @@ float Mix(uint64_t a, uint64_t b, uint64_t c) {
   return static_cast<float>(x >> 40) * 0x1.0p-24F - 0.5F;
 }
 
+// Each query is answered by the first parameter; a file is its format's number five times.
+void AnswerAdaptation(const v1::AdaptationTask& task, float first_parameter,
+                      v1::ResultBegin& result, FlatBuffer* buffer) {
+  v1::AdaptationResult& adapted = *result.mutable_adaptation();
+  for (uint32_t step = 0; step <= task.rule().inner_steps(); ++step) {
+    adapted.add_support_losses(1.0 / (1 + step));
+  }
+  if (task.has_queries()) {
+    adapted.mutable_predictions()->set_size(1);
+    for (size_t i = 0; i < task.queries().float32().size() / sizeof(float); ++i) {
+      adapted.mutable_predictions()->add_values(first_parameter);
+    }
+  }
+  if (task.format() != v1::ExportRequest::FORMAT_UNSPECIFIED) {
+    adapted.set_file_bytes(5);
+    *buffer = FlatBuffer(2);
+    std::fill_n(reinterpret_cast<char*>(buffer->data()), 5, static_cast<char>(task.format()));
+    result.set_bytes(8);
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<FakeWorker> FakeWorker::Connect(Coordinator& coordinator, const std::string& name,
@@ -58,8 +79,9 @@ void FakeWorker::Send(const v1::Instruction& instruction) {
       const v1::WorkItem& item = instruction.work();
       EXPECT_EQ(jobs_.count(item.job_id()), 1) << "work of a job that was not described";
       if (!item.has_initialise()) {
-        const uint64_t version =
-            item.has_shard() ? item.shard().version() : item.evaluation().version();
+        const uint64_t version = item.has_shard()        ? item.shard().version()
+                                 : item.has_adaptation() ? item.adaptation().version()
+                                                         : item.evaluation().version();
         EXPECT_EQ(versions_.count({item.job_id(), version}), 1)
             << "version " << version << " was not sent";
       }
@@ -118,6 +140,12 @@ void FakeWorker::Close(const absl::Status& reason) {
   closed_ = reason;
 }
 
+void FakeWorker::Flush() {
+  while (eager && HasItems()) {
+    CompleteOldest();
+  }
+}
+
 std::vector<v1::WorkItem> FakeWorker::Items() {
   absl::MutexLock lock(&mu_);
   return {items_.begin(), items_.end()};
@@ -156,6 +184,12 @@ v1::ResultBegin FakeWorker::ResultOf(const v1::WorkItem& item, FlatBuffer* buffe
   result.set_compute_seconds(seconds);
   v1::ParameterLayout proto;
   const Layout layout = LayoutOf(width, &proto);
+  if (item.has_adaptation()) {
+    AnswerAdaptation(item.adaptation(),
+                     versions_.at({item.job_id(), item.adaptation().version()})[0], result, buffer);
+    result.set_transfer(next_transfer_++);
+    return result;
+  }
   if (item.has_evaluation()) {
     const v1::EvaluationShard& shard = item.evaluation();
     v1::EvaluationSums& sums = *result.mutable_evaluation();

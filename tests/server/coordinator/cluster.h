@@ -36,7 +36,8 @@ class FakeWorker : public WorkerLink {
 
   void Send(const v1::Instruction& instruction) override;
   void SendBuffer(std::shared_ptr<const EncodedBuffer> buffer, uint64_t transfer) override;
-  void Flush() override {}
+  // Answers everything at once when it is eager.
+  void Flush() override;
   void Close(const absl::Status& reason) override;
 
   const std::string& id() const { return id_; }
@@ -57,6 +58,7 @@ class FakeWorker : public WorkerLink {
   void Fail(const v1::WorkItem& item, absl::StatusCode code, const std::string& message);
   void Die() { coordinator_.Disconnect(id_); }
 
+  bool eager = false;
   // Results are announced, and sent when they are pulled.
   bool announces = false;
   // Sums hold a NaN from this iteration on.
