@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 programs=("$@")
 if [ ${#programs[@]} -eq 0 ]; then
-  programs=(sinusoid_benchmark conv4_benchmark memory_benchmark service_benchmark)
+  programs=(sinusoid_benchmark conv4_benchmark memory_benchmark service_benchmark adaptation_benchmark)
 fi
 
 deploy/setup.sh
