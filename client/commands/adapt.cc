@@ -100,12 +100,7 @@ AdaptationView ViewOf(const std::string& checkpoint, Inputs inputs, v1::AdaptRes
   view.support_losses.assign(response.support_losses().begin(), response.support_losses().end());
   view.support_examples = CountOf(inputs.support.set.inputs());
   view.classes = std::move(inputs.support.classes);
-  view.targets = std::move(inputs.queries.target_names);
-  for (uint32_t i = static_cast<uint32_t>(view.targets.size()); i < inputs.model.target_size();
-       ++i) {
-    view.targets.push_back(inputs.model.target_size() == 1 ? "target"
-                                                           : absl::StrCat("target ", i + 1));
-  }
+  view.targets = std::move(inputs.support.targets);
   view.names = std::move(inputs.queries.names);
   view.predictions = std::move(*response.mutable_predictions());
   view.true_classes = std::move(inputs.queries.classes);

@@ -64,6 +64,7 @@ absl::StatusOr<OwnSupport> ReadSupport(const v1::ModelDescription& model,
   *support.set.mutable_inputs() = std::move(examples.inputs);
   if (model.target_size() > 0) {
     support.set.mutable_targets()->Add(examples.targets.begin(), examples.targets.end());
+    support.targets = std::move(examples.target_names);
   } else {
     INNERLOOP_ASSIGN_OR_RETURN(support.classes, ClassesOf(model, examples.classes));
     for (size_t i = 0; i < examples.classes.size(); ++i) {
@@ -106,7 +107,6 @@ absl::StatusOr<OwnExamples> ReadQueries(const v1::ModelDescription& model,
     some.classes.resize(model.target_size() == 0 ? all.names.size() - all.classes.size() : 0);
     all.classes.insert(all.classes.end(), some.classes.begin(), some.classes.end());
     all.targets.insert(all.targets.end(), some.targets.begin(), some.targets.end());
-    all.target_names = std::move(some.target_names);
   }
   for (const std::string& name : all.classes) {
     if (!name.empty() &&

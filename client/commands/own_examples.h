@@ -28,6 +28,8 @@ struct OwnSupport {
   v1::SupportSet set;
   // By label; empty for regression.
   std::vector<std::string> classes;
+  // Columns of regression's targets.
+  std::vector<std::string> targets;
 };
 
 // `source`: for a model of images a folder (or an archive) of class folders, else a CSV file with

@@ -173,7 +173,7 @@ TEST_F(AdaptTest, GeneratedTasksTakeInputsAndThenTargetsFromATable) {
       Adapt(service, {"j1", "--support", support, "--query", queries, "--format", "csv"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(service.adapted()[0].support().targets(), ElementsAre(0.5, -3));
-  EXPECT_EQ(outcome.out, "query,target\nrow 1,-3\nrow 2,0.5\n");
+  EXPECT_EQ(outcome.out, "query,y\nrow 1,-3\nrow 2,0.5\n");
   const std::string known = folder_.Write("k.csv", "x,y\n1.5,-2\n-2,0.5\n");
   EXPECT_THAT(Adapt(service, {"j1", "--support", support, "--query", known}).out,
               AllOf(HasSubstr("QUERY    y  TRUE y\nrow 1   -3      -2\nrow 2  0.5     0.5\n"),
