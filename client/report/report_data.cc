@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <utility>
 
+#include <google/protobuf/util/time_util.h>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
@@ -42,7 +44,10 @@ Json CurveJson(const MeasureCurve& measure) {
 
 Json LogJson(const v1::LogEntry& entry) {
   Json json;
-  json["time"] = TimeText(entry.time());
+  json["time"] = absl::FormatTime(
+      "%Y-%m-%dT%H:%M:%E3SZ",
+      absl::FromUnixNanos(google::protobuf::util::TimeUtil::TimestampToNanoseconds(entry.time())),
+      absl::UTCTimeZone());
   json["severity"] =
       std::string(absl::StripPrefix(v1::LogSeverity_Name(entry.severity()), "LOG_SEVERITY_"));
   json["source"] = entry.source();

@@ -118,6 +118,7 @@ TEST(ReportData, KeepsTheLastEntriesOfTheLog) {
   entry.set_source("worker-1");
   entry.set_severity(v1::LOG_SEVERITY_WARNING);
   entry.mutable_time()->set_seconds(1'800'000'000);
+  entry.mutable_time()->set_nanos(250'000'000);
   for (uint64_t i = 0; i < 2001; ++i) {
     entry.set_iteration(i);
     entry.set_message(absl::StrCat("message ", i));
@@ -126,7 +127,7 @@ TEST(ReportData, KeepsTheLastEntriesOfTheLog) {
   const Json log = ReportOfJob(history)["log"];
   ASSERT_THAT(log, SizeIs(2000));
   EXPECT_EQ(log[0].dump(),
-            R"({"time":"2027-01-15T08:00:00Z","severity":"WARNING","source":"worker-1",)"
+            R"({"time":"2027-01-15T08:00:00.250Z","severity":"WARNING","source":"worker-1",)"
             R"("iteration":1,"message":"message 1"})");
 }
 

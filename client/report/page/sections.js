@@ -114,7 +114,8 @@ function timeline(jobs) {
     const width = Math.max(300, drawing.clientWidth || 700);
     const left = Math.min(190, width * 0.32), height = top + lane * sources.length + bottom;
     const first = entries[0].at, last = Math.max(entries[entries.length - 1].at, first + 1000);
-    const x = makeScale(0, (last - first) / 1000, left + 8, width - 12, false);
+    const [unit, milliseconds] = [["hours", 3.6e6], ["minutes", 6e4], ["seconds", 1e3]].find(([, size]) => last - first >= 3 * size || size === 1e3);
+    const x = makeScale(0, (last - first) / milliseconds, left + 8, width - 12, false);
     drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
     drawing.style.height = height + "px";
     drawing.replaceChildren();
@@ -123,10 +124,9 @@ function timeline(jobs) {
       const own = entries.filter((entry) => entry.source === source);
       const most = Math.floor(left / 7.4);
       drawing.append(svg("text", {x: left - 4, y: y + 4, "text-anchor": "end"}, svg("title", {}, source), source.length > most ? "…" + source.slice(1 - most) : source),
-        svg("line", {class: "grid", x1: left + 8, x2: width - 12, y1: y, y2: y}),
-        svg("line", {x1: x((own[0].at - first) / 1000), x2: x((own[own.length - 1].at - first) / 1000), y1: y, y2: y, style: "stroke:var(--c0);stroke-width:2.5"}));
+        svg("line", {class: "grid", x1: left + 8, x2: width - 12, y1: y, y2: y}));
       for (const entry of own) {
-        const at = x((entry.at - first) / 1000), kind = style[entry.severity];
+        const at = x((entry.at - first) / milliseconds), kind = style[entry.severity];
         const look = `fill:var(--${kind || "c0"});stroke:var(--panel)`;
         const shape = kind === "error" ? svg("rect", {x: at - 5, y: y - 5, width: 10, height: 10, style: look}) :
           kind === "warning" ? svg("path", {d: `M${at} ${y - 6}L${at + 6} ${y + 5}H${at - 6}Z`, style: look}) : svg("circle", {cx: at, cy: y, r: 4, style: look});
@@ -134,15 +134,15 @@ function timeline(jobs) {
         drawing.append(shape);
       }
     });
-    const ticks = linearTicks(0, (last - first) / 1000, Math.max(2, Math.floor(width / 130)));
+    const ticks = linearTicks(0, (last - first) / milliseconds, Math.max(2, Math.floor(width / 130)));
     for (const tick of ticks) {
       drawing.append(svg("text", {x: x(tick), y: height - bottom + 18, "text-anchor": "middle"}, tickText(tick, ticks, false)));
     }
-    drawing.append(svg("text", {x: (left + width) / 2, y: height - 6, "text-anchor": "middle"}, `seconds since ${entries[0].time}`));
+    drawing.append(svg("text", {x: (left + width) / 2, y: height - 6, "text-anchor": "middle"}, `${unit} since ${entries[0].time}`));
   };
   const rows = entries.slice(-500).map((entry) => html("tr", {}, cell(entry.time), cell(html("span", {class: style[entry.severity]}, entry.severity)),
     cell(entry.source), jobs.length > 1 ? cell(label(entry.job)) : null, cell("iteration" in entry ? count(entry.iteration) : "", true), cell(entry.message)));
-  const figure = html("figure", {}, drawing, html("figcaption", {}, "Circles inform, triangles warn, squares are errors; a line spans a worker's first and last event."));
+  const figure = html("figure", {}, drawing, html("figcaption", {}, "What the job's log says: circles inform, triangles warn, squares are errors."));
   settings.listeners.push(draw);
   onNewWidth(figure, draw);
   return html("section", {}, html("h2", {}, "Workers over time"), figure, html("details", {},
