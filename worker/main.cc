@@ -210,17 +210,20 @@ int Fail(const absl::Status& status, int code) {
 
 // Users' models run in processes of their own, everything else in this one.
 ProgramFactory Programs(const Options& options) {
-  return [&options](const v1::JobSpec& spec, std::shared_ptr<const Dataset> data_set,
+  return [&options](const v1::JobDescription& job, std::shared_ptr<const Dataset> data_set,
                     uint64_t max_parameters) -> absl::StatusOr<std::unique_ptr<meta::Program>> {
+    const v1::JobSpec& spec = job.spec();
     if (!spec.model().has_torchscript()) {
-      return meta::Program::Create(spec, std::move(data_set), max_parameters);
+      return data_set == nullptr && job.has_data_set()
+                 ? meta::Program::CreateWithoutData(spec, &job.data_set(), max_parameters)
+                 : meta::Program::Create(spec, std::move(data_set), max_parameters);
     }
     ModelFiles files{.model = spec.model().torchscript().file()};
     if (data_set != nullptr) {
       files.data_set = CacheFolder(options.cache_dir, options.max_cache_bytes)
                            .DataSet(*DataUseOf(spec.tasks()).sha256);
     }
-    return ModelProgram::Create(spec, files, std::move(data_set), max_parameters,
+    return ModelProgram::Create(job, files, std::move(data_set), max_parameters,
                                 {.memory_bytes = options.model_memory_bytes});
   };
 }

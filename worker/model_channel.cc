@@ -130,12 +130,12 @@ absl::Status ModelChannel::Send(const google::protobuf::MessageLite& message,
 }
 
 absl::Status ModelChannel::Receive(google::protobuf::MessageLite& message, FlatBuffer& buffer,
-                                   int64_t floats, int64_t& peak_bytes, absl::Time deadline) {
+                                   int64_t most_floats, int64_t& peak_bytes, absl::Time deadline) {
   ModelHeader header;
   INNERLOOP_RETURN_IF_ERROR(Read(&header, sizeof(header), deadline));
   if (header.message_bytes > kMaxMessageBytes ||
-      (header.buffer_bytes != 0 &&
-       header.buffer_bytes != static_cast<uint64_t>(floats) * sizeof(float))) {
+      header.buffer_bytes > static_cast<uint64_t>(most_floats) * sizeof(float) ||
+      header.buffer_bytes % sizeof(float) != 0) {
     return absl::InternalError(absl::StrCat("a message of ", header.message_bytes, " and ",
                                             header.buffer_bytes, " bytes came from the other end"));
   }
@@ -147,7 +147,7 @@ absl::Status ModelChannel::Receive(google::protobuf::MessageLite& message, FlatB
   peak_bytes = header.peak_bytes;
   buffer = FlatBuffer();
   if (header.buffer_bytes > 0) {
-    buffer = FlatBuffer(floats);
+    buffer = FlatBuffer(static_cast<int64_t>(header.buffer_bytes / sizeof(float)));
     INNERLOOP_RETURN_IF_ERROR(Read(buffer.data(), header.buffer_bytes, deadline));
   }
   return absl::OkStatus();

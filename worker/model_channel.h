@@ -37,10 +37,9 @@ class ModelChannel {
   // Each waits until `deadline` at most (DEADLINE_EXCEEDED). UNAVAILABLE: the other end is gone.
   absl::Status Send(const google::protobuf::MessageLite& message, const FlatBuffer* buffer,
                     int64_t peak_bytes, absl::Time deadline);
-  // `buffer` is filled when one came, of exactly `floats` values. INTERNAL for anything else than
-  // that.
-  absl::Status Receive(google::protobuf::MessageLite& message, FlatBuffer& buffer, int64_t floats,
-                       int64_t& peak_bytes, absl::Time deadline);
+  // `buffer` is filled when one came, of `most_floats` values at most. INTERNAL for more.
+  absl::Status Receive(google::protobuf::MessageLite& message, FlatBuffer& buffer,
+                       int64_t most_floats, int64_t& peak_bytes, absl::Time deadline);
   // What the other end still wrote before it ended.
   void DrainOutput();
 

@@ -23,6 +23,9 @@
 namespace innerloop::worker {
 namespace {
 
+// Most of an adapted model's file besides its parameters, in values: 64 MiB.
+constexpr int64_t kFileFloats = int64_t{1} << 24;
+
 // The descriptors that a process finds under fixed numbers. Its output is for people.
 absl::StatusOr<pid_t> SpawnWith(const std::vector<std::string>& arguments,
                                 const std::vector<std::pair<int, int>>& descriptors) {
@@ -74,7 +77,7 @@ absl::StatusOr<std::unique_ptr<ModelProcess>> ModelProcess::Start(
   auto process = absl::WrapUnique(new ModelProcess(options.memory_bytes, job.time_limit));
   INNERLOOP_RETURN_IF_ERROR(process->Spawn(options.program, job, std::move(on_line)));
   const absl::StatusOr<Answer> opened =
-      process->Ask(job.spec, nullptr, /*floats=*/0, process->estimated_peak_bytes_);
+      process->Ask(job.description, nullptr, /*most_floats=*/0, process->estimated_peak_bytes_);
   if (absl::IsResourceExhausted(opened.status())) {
     // Not for want of memory for parameters, which would be this worker's affair alone.
     return absl::FailedPreconditionError(opened.status().message());
@@ -134,14 +137,14 @@ absl::Status ModelProcess::Spawn(const std::string& program, const ModelProcessJ
 }
 
 absl::StatusOr<ModelProcess::Answer> ModelProcess::Ask(const google::protobuf::MessageLite& message,
-                                                       const FlatBuffer* parameters, int64_t floats,
-                                                       int64_t& peak_bytes) {
+                                                       const FlatBuffer* parameters,
+                                                       int64_t most_floats, int64_t& peak_bytes) {
   const absl::Time deadline = absl::Now() + time_limit_;
   v1::Report report;
   FlatBuffer buffer;
   absl::Status status = channel_->Send(message, parameters, /*peak_bytes=*/0, deadline);
   if (status.ok()) {
-    status = channel_->Receive(report, buffer, floats, peak_bytes, deadline);
+    status = channel_->Receive(report, buffer, most_floats, peak_bytes, deadline);
   }
   if (!status.ok()) {
     return Bury(status);
@@ -189,7 +192,9 @@ absl::Status ModelProcess::Bury(const absl::Status& why) {
 
 absl::StatusOr<ModelProcess::Answer> ModelProcess::Run(const v1::WorkItem& work,
                                                        const FlatBuffer* parameters) {
-  return Ask(work, parameters, floats_, measured_peak_bytes_);
+  // An adapted model's file has the module's code besides the parameters.
+  const int64_t most_floats = work.has_adaptation() ? 2 * floats_ + kFileFloats : floats_;
+  return Ask(work, parameters, most_floats, measured_peak_bytes_);
 }
 
 }  // namespace innerloop::worker

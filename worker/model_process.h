@@ -26,7 +26,7 @@ struct ModelProcessOptions {
 
 // What a process is given.
 struct ModelProcessJob {
-  v1::JobSpec spec;
+  v1::JobDescription description;
   uint64_t max_parameters = UINT64_MAX;
   // Open files; -1: none. They stay the caller's.
   int model = -1;
@@ -66,7 +66,8 @@ class ModelProcess {
   absl::Status Spawn(const std::string& program, const ModelProcessJob& job,
                      std::function<void(absl::string_view line)> on_line);
   absl::StatusOr<Answer> Ask(const google::protobuf::MessageLite& message,
-                             const FlatBuffer* parameters, int64_t floats, int64_t& peak_bytes);
+                             const FlatBuffer* parameters, int64_t most_floats,
+                             int64_t& peak_bytes);
   // Ends the process after the connection failed with `why`; says what happened.
   absl::Status Bury(const absl::Status& why);
 

@@ -54,14 +54,17 @@ absl::Status GiveUp(uint64_t memory_bytes) {
 
 std::string PathOf(int descriptor) { return absl::StrCat("/proc/self/fd/", descriptor); }
 
-absl::StatusOr<std::unique_ptr<meta::Program>> MakeProgram(v1::JobSpec& spec) {
+absl::StatusOr<std::unique_ptr<meta::Program>> MakeProgram(v1::JobDescription& job) {
+  v1::JobSpec& spec = *job.mutable_spec();
   spec.mutable_model()->mutable_torchscript()->set_file(PathOf(kModelFile));
   std::shared_ptr<const Dataset> data_set;
   struct stat there {};
   if (fstat(kModelDataSet, &there) == 0 && S_ISREG(there.st_mode)) {
     INNERLOOP_ASSIGN_OR_RETURN(data_set, Dataset::Open(PathOf(kModelDataSet)));
   }
-  return meta::Program::Create(spec, std::move(data_set));
+  return data_set == nullptr && job.has_data_set()
+             ? meta::Program::CreateWithoutData(spec, &job.data_set())
+             : meta::Program::Create(spec, std::move(data_set));
 }
 
 v1::Report Failed(const absl::Status& status) {
@@ -73,11 +76,11 @@ v1::Report Failed(const absl::Status& status) {
 
 absl::Status Serve(ModelChannel& channel) {
   const absl::Time never = absl::InfiniteFuture();
-  v1::JobSpec spec;
+  v1::JobDescription job;
   FlatBuffer parameters;
   int64_t ignored = 0;
-  INNERLOOP_RETURN_IF_ERROR(channel.Receive(spec, parameters, /*floats=*/0, ignored, never));
-  auto program = MakeProgram(spec);
+  INNERLOOP_RETURN_IF_ERROR(channel.Receive(job, parameters, /*most_floats=*/0, ignored, never));
+  auto program = MakeProgram(job);
   if (!program.ok()) {
     return channel.Send(Failed(program.status()), nullptr, -1, never);
   }

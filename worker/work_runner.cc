@@ -1,6 +1,7 @@
 #include "worker/work_runner.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,6 +17,8 @@ std::string Describe(const v1::WorkItem& work) {
     case v1::WorkItem::kShard:
       return absl::StrCat("tasks ", work.shard().first_task(), " to ", work.shard().last_task(),
                           " of iteration ", work.shard().iteration(), " of job ", work.job_id());
+    case v1::WorkItem::kAdaptation:
+      return absl::StrCat("an adaptation of job ", work.job_id());
     default:
       return absl::StrCat("an evaluation of job ", work.job_id());
   }
@@ -42,6 +45,18 @@ absl::Status RunEvaluation(const meta::Program& program, const FlatBuffer& param
   return absl::OkStatus();
 }
 
+absl::Status Adapt(const meta::Program& program, const FlatBuffer& parameters,
+                   const v1::AdaptationTask& task, WorkOutcome& outcome) {
+  INNERLOOP_ASSIGN_OR_RETURN(meta::AdaptationOutput output, program.Adapt(parameters, task));
+  const size_t bytes = output.file.size();
+  outcome.buffer = FlatBuffer(static_cast<int64_t>((bytes + sizeof(float) - 1) / sizeof(float)));
+  if (bytes > 0) {
+    std::memcpy(outcome.buffer.mutable_bytes(), output.file.data(), bytes);
+  }
+  *outcome.result.mutable_adaptation() = std::move(output.result);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status Compute(const meta::Program& program, const v1::WorkItem& work,
@@ -56,6 +71,9 @@ absl::Status Compute(const meta::Program& program, const v1::WorkItem& work,
   }
   if (work.kind_case() == v1::WorkItem::kShard) {
     return RunShard(program, *parameters, work.shard(), outcome);
+  }
+  if (work.kind_case() == v1::WorkItem::kAdaptation) {
+    return Adapt(program, *parameters, work.adaptation(), outcome);
   }
   return RunEvaluation(program, *parameters, work.evaluation(), outcome);
 }
@@ -73,7 +91,8 @@ WorkOutcome RunWork(const v1::WorkItem& work, Job& job, const FlatBuffer* parame
     outcome.kind = declined ? WorkOutcome::Kind::kDeclined : WorkOutcome::Kind::kFailed;
     outcome.status = status;
   };
-  if (const absl::Status status = job.LoadFiles(); !status.ok()) {
+  const JobUse use = work.has_adaptation() ? JobUse::kAdaptation : JobUse::kFull;
+  if (const absl::Status status = job.LoadFiles(use); !status.ok()) {
     fail(status, /*own_limit=*/true);
     return outcome;
   }
@@ -81,7 +100,7 @@ WorkOutcome RunWork(const v1::WorkItem& work, Job& job, const FlatBuffer* parame
   if (work.has_initialise() && work.initialise().max_parameters() > 0) {
     allowed = std::min(allowed, work.initialise().max_parameters());
   }
-  const auto program = job.Program(allowed);
+  const auto program = job.Program(use, allowed);
   if (!program.ok()) {
     fail(program.status(), /*own_limit=*/allowed == max_parameters);
     return outcome;

@@ -11,7 +11,10 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/job/feature_statistics.h"
 #include "core/job/job_spec.h"
+#include "core/job/scheduled_evaluations.h"
+#include "core/meta/adaptation/adapt.h"
 #include "core/meta/algorithms/algorithm.h"
 #include "core/meta/memory_estimate.h"
 #include "core/meta/memory_meter.h"
@@ -78,23 +81,29 @@ void AddMeasures(const Tensor& values, int64_t step, google::protobuf::RepeatedF
 
 class JobProgram : public Program {
  public:
-  JobProgram(v1::JobSpec spec, std::unique_ptr<TaskSource> source,
+  // `source` is null for a program that only adapts.
+  JobProgram(v1::JobSpec spec, std::unique_ptr<TaskSource> source, TaskShape shape,
              std::unique_ptr<Algorithm> algorithm, Layout layout)
       : spec_(std::move(spec)),
         source_(std::move(source)),
+        shape_(std::move(shape)),
         algorithm_(std::move(algorithm)),
         layout_(std::move(layout)),
-        sizes_(algorithm_->TrainingSizes(source_->sizes())) {}
+        sizes_(source_ == nullptr ? TaskSizes() : algorithm_->TrainingSizes(source_->sizes())) {
+    if (source_ == nullptr || source_->statistics() == nullptr) {
+      statistics_ = FeatureStatisticsOf(spec_.tasks().grouped());
+    } else {
+      statistics_ = *source_->statistics();
+    }
+  }
 
   // Whether the data suffices for training and for the evaluations that the job schedules.
   absl::Status CheckSizes() const {
     INNERLOOP_RETURN_IF_ERROR(source_->Check(v1::SPLIT_TRAIN, sizes_, "training"));
-    const v1::EvaluationSchedule& schedule = spec_.evaluation();
-    if (schedule.every() > 0) {
-      INNERLOOP_RETURN_IF_ERROR(CheckProtocol(schedule.periodic(), "evaluation.periodic"));
-    }
-    return schedule.skip_final() ? absl::OkStatus()
-                                 : CheckProtocol(schedule.final(), "evaluation.final");
+    return CheckEach(spec_.evaluation(),
+                     [this](const v1::EvaluationProtocol& protocol, absl::string_view field) {
+                       return CheckProtocol(protocol, field);
+                     });
   }
 
   const Layout& layout() const override { return layout_; }
@@ -103,12 +112,15 @@ class JobProgram : public Program {
                                        const v1::Shard& shard) const override;
   absl::StatusOr<v1::EvaluationSums> RunEvaluation(const FlatBuffer& parameters,
                                                    const v1::EvaluationShard& shard) const override;
+  absl::StatusOr<AdaptationOutput> Adapt(const FlatBuffer& parameters,
+                                         const v1::AdaptationTask& task) const override;
   absl::StatusOr<int64_t> EstimatePeakBytes() const override;
   int64_t MeasuredPeakBytes() const override { return measured_peak_; }
 
  private:
   absl::Status CheckProtocol(const v1::EvaluationProtocol& protocol, absl::string_view field) const;
   absl::Status CheckParameters(const FlatBuffer& parameters) const;
+  absl::Status CheckSource() const;
   int64_t update_bytes() const { return layout_.flat_size() * int64_t{sizeof(float)}; }
   int64_t EstimateTraining() const;
   int64_t EstimateEvaluation() const;
@@ -118,9 +130,11 @@ class JobProgram : public Program {
 
   const v1::JobSpec spec_;
   const std::unique_ptr<TaskSource> source_;
+  const TaskShape shape_;
   const std::unique_ptr<Algorithm> algorithm_;
   const Layout layout_;
   const TaskSizes sizes_;  // of training tasks
+  FeatureStatistics statistics_;
   mutable std::atomic<int64_t> measured_peak_ = 0;
 };
 
@@ -130,6 +144,14 @@ absl::Status JobProgram::CheckProtocol(const v1::EvaluationProtocol& protocol,
       protocol.split() != v1::SPLIT_TEST) {
     return absl::InvalidArgumentError(
         absl::StrCat(field, ".split is missing: TRAIN, VALIDATION or TEST"));
+  }
+  if (protocol.transduction() == v1::TRANSDUCTION_SUPPORT_STATISTICS &&
+      !algorithm_->model().TakesStatisticsRows()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        field,
+        ".transduction is TRANSDUCTION_SUPPORT_STATISTICS, which is not possible with this "
+        "model.torchscript: its outputs for an example depend on the other examples, in a way that "
+        "only the module knows; take TRANSDUCTION_ALL_QUERIES or TRANSDUCTION_SINGLE_QUERY"));
   }
   const TaskSizes sizes = SizesOf(protocol);
   if (sizes.ways != source_->sizes().ways && !algorithm_->AnyWays()) {
@@ -147,6 +169,13 @@ absl::Status JobProgram::CheckParameters(const FlatBuffer& parameters) const {
                                                    layout_.flat_size()));
   }
   return absl::OkStatus();
+}
+
+absl::Status JobProgram::CheckSource() const {
+  return source_ != nullptr ? absl::OkStatus()
+                            : absl::FailedPreconditionError(
+                                  "the job's data set is not here; without it a job can "
+                                  "adapt and predict, not train or be evaluated");
 }
 
 absl::StatusOr<FlatBuffer> JobProgram::Initialise() const {
@@ -168,6 +197,7 @@ absl::StatusOr<FlatBuffer> JobProgram::Initialise() const {
 
 absl::StatusOr<ShardOutput> JobProgram::RunShard(const FlatBuffer& parameters,
                                                  const v1::Shard& shard) const {
+  INNERLOOP_RETURN_IF_ERROR(CheckSource());
   INNERLOOP_RETURN_IF_ERROR(CheckParameters(parameters));
   if (shard.first_task() >= shard.last_task() || shard.last_task() > spec_.meta_batch()) {
     return absl::InvalidArgumentError(
@@ -213,6 +243,7 @@ absl::StatusOr<ShardOutput> JobProgram::RunShard(const FlatBuffer& parameters,
 
 absl::StatusOr<v1::EvaluationSums> JobProgram::RunEvaluation(
     const FlatBuffer& parameters, const v1::EvaluationShard& shard) const {
+  INNERLOOP_RETURN_IF_ERROR(CheckSource());
   INNERLOOP_RETURN_IF_ERROR(CheckParameters(parameters));
   const v1::EvaluationProtocol& protocol = shard.protocol();
   INNERLOOP_RETURN_IF_ERROR(CheckProtocol(protocol, "evaluation"));
@@ -258,6 +289,25 @@ absl::StatusOr<v1::EvaluationSums> JobProgram::RunEvaluation(
   return sums;
 }
 
+absl::StatusOr<AdaptationOutput> JobProgram::Adapt(const FlatBuffer& parameters,
+                                                   const v1::AdaptationTask& task) const {
+  INNERLOOP_RETURN_IF_ERROR(CheckParameters(parameters));
+  if (spec_.tasks().grouped().standardise() && statistics_.means.empty()) {
+    return absl::FailedPreconditionError(
+        "the job standardises features, and its checkpoint does not tell their means and scales: "
+        "it is older than this program, or its examples have too many numbers");
+  }
+  const TaskForm form{.shape = shape_,
+                      .shared_classes = spec_.tasks().has_grouped(),
+                      .any_classes = algorithm_->AnyWays(),
+                      .statistics = &statistics_};
+  absl::StatusOr<AdaptationOutput> output;
+  INNERLOOP_RETURN_IF_ERROR(Guarded("adaptation", [&] {
+    output = AdaptToTask(spec_, form, *algorithm_, ViewsOf(layout_, parameters.data()), task);
+  }));
+  return output;
+}
+
 int64_t JobProgram::LargestChunk() const {
   const int64_t tasks = spec_.meta_batch();
   const int64_t per_shard = std::max<int64_t>(1, spec_.tasks_per_shard());
@@ -272,6 +322,7 @@ void JobProgram::RecordPeak(int64_t bytes) const {
 }
 
 absl::StatusOr<int64_t> JobProgram::EstimatePeakBytes() const {
+  INNERLOOP_RETURN_IF_ERROR(CheckSource());
   int64_t peak = 0;
   INNERLOOP_RETURN_IF_ERROR(Guarded("memory estimate", [&] {
     peak = spec_.iterations() > 0 ? EstimateTraining() : EstimateEvaluation();
@@ -313,6 +364,21 @@ int64_t JobProgram::EstimateEvaluation() const {
   });
 }
 
+// The program of a source, or of a shape without one.
+absl::StatusOr<std::unique_ptr<JobProgram>> Make(const v1::JobSpec& resolved,
+                                                 std::unique_ptr<TaskSource> source,
+                                                 const TaskShape& shape, uint64_t max_parameters) {
+  INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<Algorithm> algorithm,
+                             CreateAlgorithm(resolved, shape));
+  v1::ParameterLayout proto;
+  for (const MetaParameter& parameter : algorithm->meta_parameters()) {
+    *proto.add_tensors() = parameter.spec;
+  }
+  INNERLOOP_ASSIGN_OR_RETURN(Layout layout, Layout::Create(proto, max_parameters));
+  return std::make_unique<JobProgram>(resolved, std::move(source), shape, std::move(algorithm),
+                                      std::move(layout));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Program>> Program::Create(const v1::JobSpec& resolved,
@@ -328,21 +394,24 @@ absl::StatusOr<std::unique_ptr<Program>> Program::Create(const v1::JobSpec& reso
     status = [&]() -> absl::Status {
       INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<TaskSource> source,
                                  CreateTaskSource(resolved.tasks(), std::move(dataset)));
-      INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<Algorithm> algorithm,
-                                 CreateAlgorithm(resolved, source->shape()));
-      v1::ParameterLayout proto;
-      for (const MetaParameter& parameter : algorithm->meta_parameters()) {
-        *proto.add_tensors() = parameter.spec;
-      }
-      INNERLOOP_ASSIGN_OR_RETURN(Layout layout, Layout::Create(proto, max_parameters));
-      auto job = std::make_unique<JobProgram>(resolved, std::move(source), std::move(algorithm),
-                                              std::move(layout));
+      const TaskShape shape = source->shape();
+      INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<JobProgram> job,
+                                 Make(resolved, std::move(source), shape, max_parameters));
       INNERLOOP_RETURN_IF_ERROR(job->CheckSizes());
       program = std::move(job);
       return absl::OkStatus();
     }();
   }));
   INNERLOOP_RETURN_IF_ERROR(status);
+  return program;
+}
+
+absl::StatusOr<std::unique_ptr<Program>> Program::CreateWithoutData(
+    const v1::JobSpec& resolved, const v1::DataSetDescription* data_set, uint64_t max_parameters) {
+  INNERLOOP_ASSIGN_OR_RETURN(const TaskShape shape, ShapeOfTasks(resolved, data_set));
+  absl::StatusOr<std::unique_ptr<Program>> program;
+  INNERLOOP_RETURN_IF_ERROR(
+      Guarded("job", [&] { program = Make(resolved, /*source=*/nullptr, shape, max_parameters); }));
   return program;
 }
 

@@ -64,8 +64,10 @@ class ModelProgramTest : public ::testing::Test {
     ASSERT_TRUE(spec.ok()) << spec.status();
     spec_ = *spec;
     spec_.mutable_model()->mutable_torchscript()->set_file(file);
+    v1::JobDescription job;
+    *job.mutable_spec() = spec_;
     made_ = ModelProgram::Create(
-        spec_, {.model = file}, nullptr, UINT64_MAX,
+        job, {.model = file}, nullptr, UINT64_MAX,
         {.program = INNERLOOP_BIN_DIR "/innerloop-worker", .memory_bytes = uint64_t{3} << 30});
   }
   // Parameters that a forward may take for a signal.
@@ -117,6 +119,36 @@ TEST_F(ModelProgramTest, ComputesTheBitsThatThisProcessComputes) {
   episodes.set_last_episode(3);
   EXPECT_EQ((*made_)->RunEvaluation(*parameters, episodes)->SerializeAsString(),
             (*here)->RunEvaluation(*parameters, episodes)->SerializeAsString());
+}
+
+TEST_F(ModelProgramTest, AdaptsAndMakesTheFileThatThisProcessMakes) {
+  Make();
+  ASSERT_TRUE(made_.ok()) << made_.status();
+  const auto here = meta::Program::Create(spec_, nullptr);
+  ASSERT_TRUE(here.ok()) << here.status();
+  const absl::StatusOr<FlatBuffer> parameters = (*here)->Initialise();
+  v1::AdaptationTask task;
+  v1::Examples& inputs = *task.mutable_support()->mutable_inputs();
+  inputs.add_shape(1);
+  for (const float x : {-1.0F, 0.5F, 2.0F}) {
+    inputs.mutable_float32()->append(reinterpret_cast<const char*>(&x), sizeof(x));
+    task.mutable_support()->add_targets(x * x);
+  }
+  *task.mutable_queries() = inputs;
+  task.mutable_rule()->set_inner_steps(2);
+  task.mutable_rule()->set_transduction(v1::TRANSDUCTION_ALL_QUERIES);
+  task.set_format(v1::ExportRequest::FORMAT_SAFETENSORS);
+  const auto expected = (*here)->Adapt(*parameters, task);
+  ASSERT_TRUE(expected.ok()) << expected.status();
+  const auto actual = (*made_)->Adapt(*parameters, task);
+  ASSERT_TRUE(actual.ok()) << actual.status();
+  EXPECT_EQ(actual->result.SerializeAsString(), expected->result.SerializeAsString());
+  EXPECT_EQ(actual->file, expected->file);
+  task.set_format(v1::ExportRequest::FORMAT_TORCHSCRIPT);
+  const auto script = (*made_)->Adapt(*parameters, task);
+  ASSERT_TRUE(script.ok()) << script.status();
+  EXPECT_EQ(script->file.size(), script->result.file_bytes());
+  EXPECT_GT(script->file.size(), 1000U);
 }
 
 TEST_F(ModelProgramTest, TooMuchMemoryFailsTheItemNamingTheLimit) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/meta/algorithms/own_task.h"
 #include "core/meta/models/model.h"
 #include "core/meta/tasks/task_source.h"
 #include "core/meta/tensors.h"
@@ -51,6 +52,8 @@ class Algorithm {
  public:
   virtual ~Algorithm() = default;
   virtual const std::vector<MetaParameter>& meta_parameters() const = 0;
+  // What adapts to tasks, or embeds them.
+  virtual const Model& model() const = 0;
   // Sizes of training tasks, given the job's.
   virtual TaskSizes TrainingSizes(const TaskSizes& sizes) const { return sizes; }
   // Whether evaluations may have other ways than training.
@@ -63,6 +66,10 @@ class Algorithm {
   // Adapts to each task and measures its queries after each of 0..rule.steps inner steps.
   virtual void Evaluate(const Tensors& theta, const TaskBatch& tasks, const EvaluationRule& rule,
                         const EvaluationSink& sink) const = 0;
+  // Adapts to a task as evaluations do. Of models that tell more classes apart than the task has,
+  // the first `classes` outputs are used, and no others.
+  virtual AdaptedTask Adapt(const Tensors& theta, const OwnTask& task,
+                            const EvaluationRule& rule) const = 0;
 };
 
 // The resolved job's algorithm over its model. INVALID_ARGUMENT names the field of the spec.

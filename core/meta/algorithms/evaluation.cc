@@ -1,7 +1,10 @@
 #include "core/meta/algorithms/evaluation.h"
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "core/meta/objectives/loss.h"
 
 namespace innerloop::meta {
@@ -71,6 +74,59 @@ void HalveRisingSteps(const Learner& learner, const Examples& support, int64_t h
   }
 }
 
+// Takes the steps from `parameters` on, and returns where they end; `visit` sees each point.
+Tensors TakeSteps(const Learner& learner, Tensors parameters, const Examples& support,
+                  const EvaluationRule& rule, const InnerStep& step,
+                  absl::FunctionRef<void(int64_t taken, const Tensors& parameters)> visit) {
+  for (int64_t taken = 0;; ++taken) {
+    visit(taken, parameters);
+    if (taken == rule.steps) {
+      return parameters;
+    }
+    const LossGradients gradients =
+        Differentiate(learner, parameters, support, /*create_graph=*/false);
+    const Tensors before = std::move(parameters);
+    parameters = step(before, gradients);
+    if (rule.line_search > 0) {
+      HalveRisingSteps(learner, support, rule.line_search, gradients.losses, before, parameters);
+    }
+  }
+}
+
+// A model that belongs to someone else; its first outputs, which are those of the classes that a
+// task has, or with a count of 0 all of them.
+class FirstOutputs final : public Model {
+ public:
+  FirstOutputs(const Model& model, int64_t count) : model_(model), count_(count) {
+    parameters_ = model.parameters();
+  }
+  Tensor Forward(absl::Span<const Tensor> parameters, const Tensor& inputs,
+                 const ForwardOptions& options) const override {
+    const Tensor outputs = model_.Forward(parameters, inputs, options);
+    return count_ == 0 ? outputs : outputs.narrow(2, 0, count_);
+  }
+  Tensor Features(absl::Span<const Tensor> parameters, const Tensor& inputs,
+                  const ForwardOptions& options) const override {
+    return model_.Features(parameters, inputs, options);
+  }
+  ModelScript Script(absl::Span<const Tensor> parameters) const override {
+    return model_.Script(parameters);
+  }
+
+ private:
+  const Model& model_;
+  const int64_t count_;
+};
+
+Tensors WithoutTaskDimension(const Tensors& parameters) {
+  Tensors without;
+  without.reserve(parameters.size());
+  for (const Tensor& parameter : parameters) {
+    without.push_back(parameter.detach().squeeze(0));
+  }
+  return without;
+}
+
 }  // namespace
 
 Tensor Float64(const Tensor& values) {
@@ -95,26 +151,15 @@ Tensor QueryOutputs(const Model& model, const Tensors& parameters, const TaskBat
 }
 
 void EvaluateSteps(const Learner& learner, Tensors parameters, const TaskBatch& tasks,
-                   const EvaluationRule& rule, InnerStep step, const EvaluationSink& sink) {
-  for (int64_t taken = 0;; ++taken) {
-    {
-      const torch::NoGradGuard no_grad;
-      const Tensor outputs = QueryOutputs(*learner.model, parameters, tasks, rule.transduction);
-      sink(taken, Float64(TaskLosses(learner.loss, outputs, tasks.query)),
-           Float64(TaskAccuracies(learner.loss, outputs, tasks.query)));
-    }
-    if (taken == rule.steps) {
-      return;
-    }
-    const LossGradients support =
-        Differentiate(learner, parameters, tasks.support, /*create_graph=*/false);
-    const Tensors before = std::move(parameters);
-    parameters = step(before, support);
-    if (rule.line_search > 0) {
-      HalveRisingSteps(learner, tasks.support, rule.line_search, support.losses, before,
-                       parameters);
-    }
-  }
+                   const EvaluationRule& rule, const InnerStep& step, const EvaluationSink& sink) {
+  TakeSteps(learner, std::move(parameters), tasks.support, rule, step,
+            [&](int64_t taken, const Tensors& reached) {
+              const torch::NoGradGuard no_grad;
+              const Tensor outputs =
+                  QueryOutputs(*learner.model, reached, tasks, rule.transduction);
+              sink(taken, Float64(TaskLosses(learner.loss, outputs, tasks.query)),
+                   Float64(TaskAccuracies(learner.loss, outputs, tasks.query)));
+            });
 }
 
 void EvaluateAdaptation(const Learner& learner, const Tensors& theta, const TaskBatch& tasks,
@@ -126,6 +171,60 @@ void EvaluateAdaptation(const Learner& learner, const Tensors& theta, const Task
         return DetachedStep(learner, parameters, support.gradients, state);
       },
       sink);
+}
+
+AdaptedTask AdaptInSteps(const Learner& learner, Tensors parameters, const OwnTask& task,
+                         const EvaluationRule& rule, const InnerStep& step) {
+  Learner used;  // without an optimiser: the steps are the caller's
+  used.model = std::make_unique<FirstOutputs>(*learner.model, task.classes);
+  used.loss = learner.loss;
+  AdaptedTask adapted;
+  adapted.model = learner.model.get();
+  adapted.head.body =
+      task.classes == 0 ? "  return x\n" : absl::StrCat("  return x[:, :", task.classes, "]\n");
+  const Tensors reached = TakeSteps(
+      used, std::move(parameters), task.support, rule,
+      [&](const Tensors& from, const LossGradients& support) {
+        adapted.support_losses.push_back(support.losses.item<double>());
+        return step(from, support);
+      },
+      [](int64_t, const Tensors&) {});
+  const torch::NoGradGuard no_grad;
+  const Tensor outputs = used.model->Forward(reached, task.support.inputs, {});
+  adapted.support_losses.push_back(TaskLosses(learner.loss, outputs, task.support).item<double>());
+  adapted.outputs = InParts(task, rule, [&](const TaskBatch& part) {
+    return QueryOutputs(*used.model, reached, part, rule.transduction);
+  });
+  adapted.parameters = WithoutTaskDimension(reached);
+  return adapted;
+}
+
+AdaptedTask AdaptToOwnTask(const Learner& learner, const Tensors& theta, const OwnTask& task,
+                           const EvaluationRule& rule) {
+  InnerOptimizer::State state = learner.optimizer->Begin();
+  return AdaptInSteps(learner, ExpandToTasks(theta, /*tasks=*/1), task, rule,
+                      [&](const Tensors& parameters, const LossGradients& support) {
+                        return DetachedStep(learner, parameters, support.gradients, state);
+                      });
+}
+
+Tensor InParts(const OwnTask& task, const EvaluationRule& rule,
+               absl::FunctionRef<Tensor(const TaskBatch& task)> forward) {
+  if (!task.queries.defined() || task.queries.size(1) == 0) {
+    return {};
+  }
+  const int64_t queries = task.queries.size(1);
+  const int64_t row_values = task.queries.numel() / queries;
+  const int64_t at_once = rule.transduction == v1::TRANSDUCTION_ALL_QUERIES
+                              ? queries
+                              : std::max<int64_t>(1, kInputValues / row_values);
+  TaskBatch part{.support = task.support};
+  Tensors pieces;
+  for (int64_t first = 0; first < queries; first += at_once) {
+    part.query.inputs = task.queries.narrow(1, first, std::min(at_once, queries - first));
+    pieces.push_back(forward(part).squeeze(0));
+  }
+  return pieces.size() == 1 ? pieces.front() : at::cat(pieces);
 }
 
 }  // namespace innerloop::meta

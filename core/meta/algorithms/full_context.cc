@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_format.h"
 #include "core/meta/ops/matrix_product.h"
 
 namespace innerloop::meta {
@@ -84,6 +85,23 @@ Tensor FullContext::Query(absl::Span<const Tensor> parameters, const Tensor& que
     c = std::move(next.c);
   }
   return h;
+}
+
+ScriptHead FullContext::QueryScript(absl::Span<const Tensor> parameters) const {
+  return {.body = absl::StrFormat(R"(  d = x.size(1)
+  inputs = torch.matmul(x, self.attention_weight[:d]) + self.attention_bias
+  h = torch.zeros_like(x)
+  c = torch.zeros_like(x)
+  for step in range(%d):
+    attention = torch.softmax(torch.matmul(h, self.support.t()), 1)
+    state = torch.cat([h, torch.matmul(attention, self.support)], 1)
+    gates = inputs + torch.matmul(state, self.attention_weight[d:])
+    c = torch.sigmoid(gates[:, d:2 * d] + 1) * c + torch.sigmoid(gates[:, :d]) * torch.tanh(gates[:, 2 * d:3 * d])
+    h = torch.sigmoid(gates[:, 3 * d:]) * torch.tanh(c) + x
+  x = h
+)",
+                                  read_steps_),
+          .buffers = {{"attention_weight", parameters[4]}, {"attention_bias", parameters[5]}}};
 }
 
 }  // namespace innerloop::meta

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "core/meta/algorithms/own_task.h"
 #include "core/meta/models/model.h"
 
 namespace innerloop::meta {
@@ -29,6 +30,9 @@ class FullContext {
   // h_k = f' + the cell's h of input f' and state ([h_{k-1}, r], c_{k-1}); h_0 = c_0 = 0.
   Tensor Query(absl::Span<const Tensor> parameters, const Tensor& query, const Tensor& support,
                const Tensor& weights) const;
+  // Query for one task without weights as TorchScript that replaces x [q, d]; it reads
+  // "self.support", g [n, d].
+  ScriptHead QueryScript(absl::Span<const Tensor> parameters) const;
 
  private:
   const int64_t read_steps_;

@@ -120,24 +120,34 @@ void LstmMetaLearner::AddUpdates(const Tensors& theta, const TaskBatch& tasks, b
   sums.meta_loss += SumOf(values);
 }
 
+InnerStep LstmMetaLearner::DetachedSteps(const Tensors& weights, LstmState& state) const {
+  return [this, &weights, &state](const Tensors&, const LossGradients& support) {
+    const torch::NoGradGuard no_grad;
+    state = Step(weights, state, support);
+    Tensors next = Unpack(state.theta, support.losses.size(0));
+    for (Tensor& parameter : next) {
+      parameter.requires_grad_();
+    }
+    return next;
+  };
+}
+
 void LstmMetaLearner::Evaluate(const Tensors& theta, const TaskBatch& tasks,
                                const EvaluationRule& rule, const EvaluationSink& sink) const {
   const auto model_end = theta.begin() + static_cast<std::ptrdiff_t>(sizes_.size());
   const Tensors initial = ExpandToTasks(Tensors(theta.begin(), model_end), tasks.tasks());
   const Tensors weights(model_end, theta.end());
   LstmState state = lstm_.Begin(Pack(initial).detach());
-  EvaluateSteps(
-      learner_, initial, tasks, rule,
-      [&](const Tensors&, const LossGradients& support) {
-        const torch::NoGradGuard no_grad;
-        state = Step(weights, state, support);
-        Tensors next = Unpack(state.theta, tasks.tasks());
-        for (Tensor& parameter : next) {
-          parameter.requires_grad_();
-        }
-        return next;
-      },
-      sink);
+  EvaluateSteps(learner_, initial, tasks, rule, DetachedSteps(weights, state), sink);
+}
+
+AdaptedTask LstmMetaLearner::Adapt(const Tensors& theta, const OwnTask& task,
+                                   const EvaluationRule& rule) const {
+  const auto model_end = theta.begin() + static_cast<std::ptrdiff_t>(sizes_.size());
+  const Tensors initial = ExpandToTasks(Tensors(theta.begin(), model_end), /*tasks=*/1);
+  const Tensors weights(model_end, theta.end());
+  LstmState state = lstm_.Begin(Pack(initial).detach());
+  return AdaptInSteps(learner_, initial, task, rule, DetachedSteps(weights, state));
 }
 
 }  // namespace innerloop::meta

@@ -6,6 +6,7 @@
 
 #include "core/meta/algorithms/adaptation.h"
 #include "core/meta/algorithms/coordinate_lstm.h"
+#include "core/meta/algorithms/evaluation.h"
 #include "core/meta/objectives/meta_objective.h"
 
 namespace innerloop::meta {
@@ -20,6 +21,7 @@ class LstmMetaLearner : public Algorithm {
   static absl::StatusOr<std::unique_ptr<Algorithm>> Create(const v1::JobSpec& resolved,
                                                            const TaskShape& shape);
   const std::vector<MetaParameter>& meta_parameters() const override { return meta_parameters_; }
+  const Model& model() const override { return *learner_.model; }
   TaskSizes TrainingSizes(const TaskSizes& sizes) const override {
     return objective_.TrainingSizes(sizes);
   }
@@ -27,6 +29,8 @@ class LstmMetaLearner : public Algorithm {
                   TaskSums& sums) const override;
   void Evaluate(const Tensors& theta, const TaskBatch& tasks, const EvaluationRule& rule,
                 const EvaluationSink& sink) const override;
+  AdaptedTask Adapt(const Tensors& theta, const OwnTask& task,
+                    const EvaluationRule& rule) const override;
 
  private:
   LstmMetaLearner(const v1::LstmMetaLearner& spec, Learner learner, MetaObjective objective);
@@ -36,6 +40,8 @@ class LstmMetaLearner : public Algorithm {
   // The step that follows from the support set's losses and gradients.
   LstmState Step(const Tensors& weights, const LstmState& state,
                  const LossGradients& support) const;
+  // The same as an evaluation takes it, without its graph; `state` goes on with each.
+  InnerStep DetachedSteps(const Tensors& weights, LstmState& state) const;
   // The inner loop on a support set, with its graph.
   InnerPath Path(const Tensors& weights, const Tensors& initial, const Examples& support) const;
 

@@ -133,4 +133,9 @@ void MamlAlgorithm::Evaluate(const Tensors& theta, const TaskBatch& tasks,
   EvaluateAdaptation(learner_, theta, tasks, rule, sink);
 }
 
+AdaptedTask MamlAlgorithm::Adapt(const Tensors& theta, const OwnTask& task,
+                                 const EvaluationRule& rule) const {
+  return AdaptToOwnTask(learner_, theta, task, rule);
+}
+
 }  // namespace innerloop::meta

@@ -19,11 +19,14 @@ class MamlAlgorithm : public Algorithm {
   static absl::StatusOr<std::unique_ptr<Algorithm>> Create(const v1::JobSpec& resolved,
                                                            const TaskShape& shape);
   const std::vector<MetaParameter>& meta_parameters() const override { return meta_parameters_; }
+  const Model& model() const override { return *learner_.model; }
   TaskSizes TrainingSizes(const TaskSizes& sizes) const override;
   void AddUpdates(const Tensors& theta, const TaskBatch& tasks, bool detailed, Tensors& updates,
                   TaskSums& sums) const override;
   void Evaluate(const Tensors& theta, const TaskBatch& tasks, const EvaluationRule& rule,
                 const EvaluationSink& sink) const override;
+  AdaptedTask Adapt(const Tensors& theta, const OwnTask& task,
+                    const EvaluationRule& rule) const override;
 
  private:
   MamlAlgorithm(const v1::Maml& spec, Learner learner, MetaObjective objective)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_format.h"
 #include "core/meta/ops/matrix_product.h"
 #include "core/support/status_macros.h"
 
@@ -80,6 +81,25 @@ Tensor MatchingNetworks::Scores(const EmbeddedTasks& tasks, absl::Span<const Ten
     query = full_context_->Query(own, query, support, weights);
   }
   return LogSumsByClass(spec_.scale() * CosineSimilarities(query, support), tasks);
+}
+
+ScriptHead MatchingNetworks::Head(const EmbeddedTasks& tasks, absl::Span<const Tensor> own) const {
+  ScriptHead head;
+  Tensor support = tasks.support;
+  if (full_context_.has_value()) {
+    support = full_context_->Support(own, support, tasks.weights());
+    head = full_context_->QueryScript(own);
+  }
+  head.buffers.push_back({"support", support[0]});
+  // [classes, 1, n]: which examples are another class's.
+  head.buffers.push_back({"others", (tasks.membership[0] == 0).t().unsqueeze(1)});
+  // A class's examples together: the logarithm of the sum of their exponentials.
+  absl::StrAppendFormat(
+      &head.body,
+      "  scores = %.17g * (%s)\n"
+      "  return torch.logsumexp(scores.unsqueeze(0).masked_fill(self.others, %.1f), 2).t()\n",
+      spec_.scale(), CosineScript("x", "self.support"), kLowestScore);
+  return head;
 }
 
 }  // namespace innerloop::meta

@@ -23,6 +23,7 @@ class MatchingNetworks : public MetricAlgorithm {
   MatchingNetworks(const v1::JobSpec& resolved, std::unique_ptr<Model> encoder,
                    std::optional<FullContext> full_context);
   Tensor Scores(const EmbeddedTasks& tasks, absl::Span<const Tensor> own) const override;
+  ScriptHead Head(const EmbeddedTasks& tasks, absl::Span<const Tensor> own) const override;
 
   const v1::MatchingNetworks spec_;
   const std::optional<FullContext> full_context_;

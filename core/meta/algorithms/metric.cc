@@ -4,10 +4,12 @@
 #include <limits>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "core/meta/algorithms/adaptation.h"
 #include "core/meta/algorithms/evaluation.h"
 #include "core/meta/objectives/loss.h"
 #include "core/meta/ops/matrix_product.h"
+#include "core/support/status_macros.h"
 
 namespace innerloop::meta {
 namespace {
@@ -80,18 +82,44 @@ void MetricAlgorithm::Evaluate(const Tensors& theta, const TaskBatch& tasks,
        Float64(TaskAccuracies(loss_, outputs, tasks.query)));
 }
 
+absl::Span<const Tensor> MetricAlgorithm::OwnOf(absl::Span<const Tensor> theta) const {
+  return theta.subspan((separate_ ? 2 : 1) * encoder_->parameters().size());
+}
+
+Tensor MetricAlgorithm::MaskedScores(absl::Span<const Tensor> theta,
+                                     const EmbeddedTasks& embedded) const {
+  return Scores(embedded, OwnOf(theta)).masked_fill(embedded.unseen(), kLowestScore);
+}
+
 Tensor MetricAlgorithm::Classify(absl::Span<const Tensor> theta, const TaskBatch& tasks,
                                  v1::Transduction transduction) const {
-  const EmbeddedTasks embedded = Embed(theta, tasks, transduction);
-  const size_t encoders = separate_ ? 2 : 1;
-  const Tensor scores = Scores(embedded, theta.subspan(encoders * encoder_->parameters().size()));
-  const Tensor unseen = embedded.membership.sum(1, /*keepdim=*/true) == 0;
-  return at::log_softmax(scores.masked_fill(unseen, kLowestScore), 2)
-      .masked_fill(unseen, kUnseenLogProbability);
+  const EmbeddedTasks embedded = Embed(theta, tasks, CountClasses(tasks), transduction);
+  return at::log_softmax(MaskedScores(theta, embedded), 2)
+      .masked_fill(embedded.unseen(), kUnseenLogProbability);
+}
+
+AdaptedTask MetricAlgorithm::Adapt(const Tensors& theta, const OwnTask& task,
+                                   const EvaluationRule& rule) const {
+  const torch::NoGradGuard no_grad;
+  const TaskBatch alone{.support = task.support, .query = task.support};
+  const EmbeddedTasks support = Embed(theta, alone, task.classes, v1::TRANSDUCTION_ALL_QUERIES);
+  AdaptedTask adapted;
+  adapted.support_losses.push_back(
+      TaskLosses(loss_, MaskedScores(theta, support), task.support).item<double>());
+  adapted.outputs = InParts(task, rule, [&](const TaskBatch& part) {
+    return MaskedScores(theta, Embed(theta, part, task.classes, rule.transduction));
+  });
+  adapted.model = encoder_.get();
+  const size_t count = encoder_->parameters().size();
+  const auto parameters = absl::MakeConstSpan(theta).subspan(separate_ ? count : 0, count);
+  adapted.parameters.assign(parameters.begin(), parameters.end());
+  adapted.prefix = separate_ ? "query_model." : "model.";
+  adapted.head = Head(support, OwnOf(theta));
+  return adapted;
 }
 
 EmbeddedTasks MetricAlgorithm::Embed(absl::Span<const Tensor> theta, const TaskBatch& tasks,
-                                     v1::Transduction transduction) const {
+                                     int64_t classes, v1::Transduction transduction) const {
   const Tensors shared = ShareAmongTasks(theta, tasks.tasks());
   const size_t count = encoder_->parameters().size();
   const auto parameters = absl::MakeConstSpan(shared).subspan(0, count);
@@ -99,7 +127,7 @@ EmbeddedTasks MetricAlgorithm::Embed(absl::Span<const Tensor> theta, const TaskB
 
   EmbeddedTasks embedded;
   embedded.labels = tasks.support.targets;
-  embedded.membership = Membership(tasks.support, CountClasses(tasks));
+  embedded.membership = Membership(tasks.support, classes);
   if (transduction == v1::TRANSDUCTION_SUPPORT_STATISTICS) {
     const int64_t support = tasks.support.count();
     const Tensor together =
@@ -122,7 +150,22 @@ absl::StatusOr<std::unique_ptr<Model>> CreateEncoder(const v1::JobSpec& resolved
                                                      int64_t embedding_size) {
   TaskShape embedding = shape;
   embedding.outputs = embedding_size;
-  return CreateModel(resolved.model(), embedding);
+  INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<Model> encoder,
+                             CreateModel(resolved.model(), embedding));
+  if (!encoder->TakesStatisticsRows()) {
+    return absl::InvalidArgumentError(
+        "model.torchscript: its outputs for an example depend on the other examples, as batch norm "
+        "makes them do; metric methods embed the support set and the queries together, and take a "
+        "module with layer or group norm instead");
+  }
+  return encoder;
+}
+
+std::string CosineScript(absl::string_view a, absl::string_view b) {
+  const auto normalised = [](absl::string_view x) {
+    return absl::StrCat("(", x, " * ((", x, " * ", x, ").sum(1, keepdim=True) + 1e-8).rsqrt())");
+  };
+  return absl::StrCat("torch.matmul(", normalised(a), ", ", normalised(b), ".t())");
 }
 
 Tensor CosineSimilarities(const Tensor& a, const Tensor& b) {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "core/meta/algorithms/algorithm.h"
 #include "core/meta/models/model.h"
@@ -23,6 +25,8 @@ struct EmbeddedTasks {
   Tensor membership;
 
   Tensor weights() const { return membership.sum(2); }  // [T, n]
+  // [T, 1, classes]: which classes have no support examples.
+  Tensor unseen() const { return membership.sum(1, /*keepdim=*/true) == 0; }
 };
 
 // Embeds a task's examples by one encoder, or queries by one of their own, and leaves it to the
@@ -35,11 +39,14 @@ struct EmbeddedTasks {
 class MetricAlgorithm : public Algorithm {
  public:
   const std::vector<MetaParameter>& meta_parameters() const final { return meta_parameters_; }
+  const Model& model() const final { return *encoder_; }
   bool AnyWays() const final { return true; }
   void AddUpdates(const Tensors& theta, const TaskBatch& tasks, bool detailed, Tensors& updates,
                   TaskSums& sums) const final;
   void Evaluate(const Tensors& theta, const TaskBatch& tasks, const EvaluationRule& rule,
                 const EvaluationSink& sink) const final;
+  AdaptedTask Adapt(const Tensors& theta, const OwnTask& task,
+                    const EvaluationRule& rule) const final;
 
  protected:
   MetricAlgorithm(const v1::LossSpec& loss, std::unique_ptr<Model> encoder,
@@ -47,10 +54,16 @@ class MetricAlgorithm : public Algorithm {
   // Scores [T, q, classes], whose softmax over classes gives their probabilities. Those of classes
   // without support examples are not used, but finite. `own` are the method's own parameters.
   virtual Tensor Scores(const EmbeddedTasks& tasks, absl::Span<const Tensor> own) const = 0;
+  // The scores [n, classes] of embeddings x [n, d] against the support set of one task, without
+  // those of `tasks`' queries.
+  virtual ScriptHead Head(const EmbeddedTasks& tasks, absl::Span<const Tensor> own) const = 0;
 
  private:
-  EmbeddedTasks Embed(absl::Span<const Tensor> theta, const TaskBatch& tasks,
+  absl::Span<const Tensor> OwnOf(absl::Span<const Tensor> theta) const;
+  EmbeddedTasks Embed(absl::Span<const Tensor> theta, const TaskBatch& tasks, int64_t classes,
                       v1::Transduction transduction) const;
+  // Scores, the lowest for classes without support examples.
+  Tensor MaskedScores(absl::Span<const Tensor> theta, const EmbeddedTasks& embedded) const;
   // Log-probabilities of the queries' classes, [T, q, classes].
   Tensor Classify(absl::Span<const Tensor> theta, const TaskBatch& tasks,
                   v1::Transduction transduction) const;
@@ -69,5 +82,7 @@ absl::StatusOr<std::unique_ptr<Model>> CreateEncoder(const v1::JobSpec& resolved
 
 // Cosines of the angles between a [T, m, d] and b [T, n, d], [T, m, n]; 0 for vectors near 0.
 Tensor CosineSimilarities(const Tensor& a, const Tensor& b);
+// The same as a TorchScript expression, for a [m, d] and b [n, d].
+std::string CosineScript(absl::string_view a, absl::string_view b);
 
 }  // namespace innerloop::meta

@@ -49,4 +49,9 @@ void PretrainingAlgorithm::Evaluate(const Tensors& theta, const TaskBatch& tasks
   EvaluateAdaptation(learner_, theta, tasks, rule, sink);
 }
 
+AdaptedTask PretrainingAlgorithm::Adapt(const Tensors& theta, const OwnTask& task,
+                                        const EvaluationRule& rule) const {
+  return AdaptToOwnTask(learner_, theta, task, rule);
+}
+
 }  // namespace innerloop::meta

@@ -17,10 +17,13 @@ class PretrainingAlgorithm : public Algorithm {
   static absl::StatusOr<std::unique_ptr<Algorithm>> Create(const v1::JobSpec& resolved,
                                                            const TaskShape& shape);
   const std::vector<MetaParameter>& meta_parameters() const override { return meta_parameters_; }
+  const Model& model() const override { return *learner_.model; }
   void AddUpdates(const Tensors& theta, const TaskBatch& tasks, bool detailed, Tensors& updates,
                   TaskSums& sums) const override;
   void Evaluate(const Tensors& theta, const TaskBatch& tasks, const EvaluationRule& rule,
                 const EvaluationSink& sink) const override;
+  AdaptedTask Adapt(const Tensors& theta, const OwnTask& task,
+                    const EvaluationRule& rule) const override;
 
  private:
   explicit PretrainingAlgorithm(Learner learner)

@@ -22,6 +22,7 @@ class PrototypicalNetworks : public MetricAlgorithm {
       : MetricAlgorithm(resolved.loss(), std::move(encoder), /*separate_query_encoder=*/false, {}),
         spec_(resolved.algorithm().prototypical_networks()) {}
   Tensor Scores(const EmbeddedTasks& tasks, absl::Span<const Tensor> own) const override;
+  ScriptHead Head(const EmbeddedTasks& tasks, absl::Span<const Tensor> own) const override;
 
   const v1::PrototypicalNetworks spec_;
 };

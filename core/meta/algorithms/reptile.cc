@@ -84,4 +84,9 @@ void ReptileAlgorithm::Evaluate(const Tensors& theta, const TaskBatch& tasks,
   EvaluateAdaptation(learner_, theta, tasks, rule, sink);
 }
 
+AdaptedTask ReptileAlgorithm::Adapt(const Tensors& theta, const OwnTask& task,
+                                    const EvaluationRule& rule) const {
+  return AdaptToOwnTask(learner_, theta, task, rule);
+}
+
 }  // namespace innerloop::meta

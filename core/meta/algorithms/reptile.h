@@ -21,11 +21,14 @@ class ReptileAlgorithm : public Algorithm {
   static absl::StatusOr<std::unique_ptr<Algorithm>> Create(const v1::JobSpec& resolved,
                                                            const TaskShape& shape);
   const std::vector<MetaParameter>& meta_parameters() const override { return meta_parameters_; }
+  const Model& model() const override { return *learner_.model; }
   TaskSizes TrainingSizes(const TaskSizes& sizes) const override;
   void AddUpdates(const Tensors& theta, const TaskBatch& tasks, bool detailed, Tensors& updates,
                   TaskSums& sums) const override;
   void Evaluate(const Tensors& theta, const TaskBatch& tasks, const EvaluationRule& rule,
                 const EvaluationSink& sink) const override;
+  AdaptedTask Adapt(const Tensors& theta, const OwnTask& task,
+                    const EvaluationRule& rule) const override;
 
  private:
   ReptileAlgorithm(const v1::Reptile& spec, Learner learner, std::optional<MetaObjective> objective)

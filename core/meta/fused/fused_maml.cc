@@ -94,6 +94,7 @@ class FusedMaml final : public Algorithm {
   const std::vector<MetaParameter>& meta_parameters() const override {
     return autograd_->meta_parameters();
   }
+  const Model& model() const override { return autograd_->model(); }
 
   void AddUpdates(const Tensors& theta, const TaskBatch& tasks, bool detailed, Tensors& updates,
                   TaskSums& sums) const override {
@@ -142,6 +143,12 @@ class FusedMaml final : public Algorithm {
     for (int64_t step = 0; step <= rule.steps; ++step) {
       sink(step, losses[step], HasAccuracy() ? accuracies[step] : Tensor());
     }
+  }
+
+  // One task is no work for the kernels, which give no outputs.
+  AdaptedTask Adapt(const Tensors& theta, const OwnTask& task,
+                    const EvaluationRule& rule) const override {
+    return autograd_->Adapt(theta, task, rule);
   }
 
  private:

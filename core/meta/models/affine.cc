@@ -1,5 +1,6 @@
 #include "core/meta/models/affine.h"
 
+#include "absl/strings/str_cat.h"
 #include "core/meta/models/initialiser.h"
 #include "core/meta/ops/matrix_product.h"
 
@@ -27,6 +28,10 @@ void AddNorm(const std::string& name, int64_t channels, std::vector<ModelParamet
 
 Tensor Affine(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   return MatrixProduct(x, weight) + bias.unsqueeze(1);
+}
+
+std::string AffineScript(const std::string& name) {
+  return absl::StrCat("  x = torch.matmul(x, self.", name, "_weight) + self.", name, "_bias\n");
 }
 
 }  // namespace innerloop::meta

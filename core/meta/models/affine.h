@@ -20,5 +20,7 @@ void AddNorm(const std::string& name, int64_t channels, std::vector<ModelParamet
 
 // x [T, n, inputs], weight [T, inputs, outputs], bias [T, outputs] -> [T, n, outputs].
 Tensor Affine(const Tensor& x, const Tensor& weight, const Tensor& bias);
+// As a line of a ModelScript, by the parameters that AddAffine added.
+std::string AffineScript(const std::string& name);
 
 }  // namespace innerloop::meta

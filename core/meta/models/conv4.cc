@@ -14,6 +14,24 @@ namespace {
 
 constexpr int kBlocks = 4;
 
+// In the order of Convolve3x3, so that sums round alike.
+constexpr char kConvolveScript[] = R"(
+def convolve(self, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+  height = x.size(1)
+  width = x.size(2)
+  padded = torch.constant_pad_nd(x, [0, 0, 1, 1, 1, 1])
+  windows: List[Tensor] = []
+  for y in range(3):
+    for z in range(3):
+      windows.append(padded[:, y:y + height:stride, z:z + width:stride])
+  return torch.matmul(torch.cat(windows, 3), weight)
+)";
+constexpr char kPoolScript[] = R"(  height = x.size(1) // 2
+  width = x.size(2) // 2
+  x = x[:, :2 * height, :2 * width].reshape([x.size(0), height, 2, width, 2, x.size(3)])
+  x = x.amax([2, 4])
+)";
+
 class Conv4 final : public Model {
  public:
   Conv4(const v1::Conv4Model& spec, const TaskShape& shape)
@@ -74,6 +92,32 @@ class Conv4 final : public Model {
       }
     }
     return flatten_ ? x.flatten(2) : x.mean({2, 3});
+  }
+
+  ModelScript Script(absl::Span<const Tensor> parameters) const override {
+    ModelScript script{.stages = {""}, .helpers = kConvolveScript};
+    for (int block = 1; block <= kBlocks; ++block) {
+      absl::StrAppend(&script.stages.back(), "  x = self.convolve(x, self.conv", block, "_weight, ",
+                      pool_ ? 1 : 2, ")\n");
+      if (norm_ == v1::Conv4Model::NORM_BATCH) {
+        script.norms.push_back(absl::StrCat("norm", block));
+        script.stages.emplace_back();
+      } else {
+        absl::StrAppend(&script.stages.back(), "  x = x + self.conv", block, "_bias\n");
+      }
+      if (norm_ == v1::Conv4Model::NORM_LAYER) {
+        absl::StrAppend(&script.stages.back(),
+                        "  x = x - x.mean([1, 2, 3], keepdim=True)\n"
+                        "  x = x * ((x * x).mean([1, 2, 3], keepdim=True) + 1e-5).rsqrt()\n"
+                        "  x = x * self.norm",
+                        block, "_scale + self.norm", block, "_shift\n");
+      }
+      script.stages.back() += "  x = torch.relu(x)\n";
+      script.stages.back() += pool_ ? kPoolScript : "";
+    }
+    script.stages.back() += flatten_ ? "  x = x.flatten(1)\n" : "  x = x.mean([1, 2])\n";
+    script.stages.back() += parameters.size() > block_parameters_ ? AffineScript("head") : "";
+    return script;
   }
 
  private:

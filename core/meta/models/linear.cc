@@ -1,5 +1,6 @@
 #include "core/meta/models/linear.h"
 
+#include "absl/strings/str_cat.h"
 #include "core/meta/models/affine.h"
 #include "core/meta/models/initialiser.h"
 #include "core/support/status_macros.h"
@@ -24,6 +25,11 @@ class Linear final : public Model {
   Tensor Features(absl::Span<const Tensor> /*parameters*/, const Tensor& inputs,
                   const ForwardOptions& /*options*/) const override {
     return inputs.flatten(2);
+  }
+
+  ModelScript Script(absl::Span<const Tensor> parameters) const override {
+    return {.stages = {absl::StrCat("  x = x.flatten(1)\n",
+                                    parameters.empty() ? "" : AffineScript("head"))}};
   }
 };
 

@@ -59,6 +59,23 @@ class Mlp final : public Model {
     return x;
   }
 
+  ModelScript Script(absl::Span<const Tensor> parameters) const override {
+    ModelScript script{.stages = {"  x = x.flatten(1)\n"}};
+    for (int layer = 1; layer <= layers_; ++layer) {
+      const std::string name = absl::StrCat("hidden", layer);
+      if (batch_norm_) {
+        absl::StrAppend(&script.stages.back(), "  x = torch.matmul(x, self.", name, "_weight)\n");
+        script.norms.push_back(absl::StrCat("norm", layer));
+        script.stages.emplace_back();
+      } else {
+        script.stages.back() += AffineScript(name);
+      }
+      script.stages.back() += ActivationScript(activation_);
+    }
+    script.stages.back() += parameters.size() > hidden_parameters_ ? AffineScript("head") : "";
+    return script;
+  }
+
  private:
   const int layers_;
   const v1::Activation activation_;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,19 @@ struct ForwardOptions {
   int64_t statistics_rows = -1;
 };
 
+// A model at given parameters of one task as TorchScript: stages of lines that replace x, which has
+// its channels last, indented by two spaces; a batch norm follows each but the last. They read the
+// parameters as "self.NAME" with "_" for ".".
+struct ModelScript {
+  std::vector<std::string> stages;
+  // The batch norms' names, one fewer than stages.
+  std::vector<std::string> norms;
+  // Methods that stages call.
+  std::string helpers;
+  // A module that stages call as "self.own", with the parameters in it.
+  std::optional<torch::jit::Module> own;
+};
+
 // Immutable; Forward may be called from several threads at once.
 class Model {
  public:
@@ -60,6 +74,11 @@ class Model {
   // What the last affine layer takes, [T, n, features].
   virtual Tensor Features(absl::Span<const Tensor> parameters, const Tensor& inputs,
                           const ForwardOptions& options) const = 0;
+  // Whether Forward takes statistics_rows.
+  virtual bool TakesStatisticsRows() const { return true; }
+  // `parameters` without a task dimension. The first stage takes inputs [n, ...]; the last leaves
+  // outputs [n, outputs].
+  virtual ModelScript Script(absl::Span<const Tensor> parameters) const = 0;
 
  protected:
   std::vector<ModelParameter> parameters_;

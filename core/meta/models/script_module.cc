@@ -51,7 +51,11 @@ absl::StatusOr<ScriptModule> ScriptModule::Load(const std::string& path) {
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& error) {
-    return Refuse("the file is not one that torch.jit.save wrote: ", ReasonOf(error));
+    return Refuse(
+        "the file is damaged, or is not one that torch.jit.script(module).save(FILE) wrote "
+        "(torch.save "
+        "writes others): ",
+        ReasonOf(error));
   }
 }
 
@@ -104,6 +108,16 @@ void ScriptModule::SetParameters(absl::Span<const Tensor> values) {
   for (Slot& slot : slots_) {
     slot.owner.setattr(slot.attribute, values[slot.index]);
   }
+}
+
+torch::jit::Module ScriptModule::With(absl::Span<const Tensor> values) && {
+  Tensors copies;
+  copies.reserve(values.size());
+  for (const Tensor& value : values) {
+    copies.push_back(value.detach().clone());
+  }
+  SetParameters(copies);
+  return std::move(module_);
 }
 
 Tensor ScriptModule::Call(absl::Span<const Tensor> values, const Tensor& inputs) {

@@ -30,6 +30,8 @@ class ScriptModule {
   // Calls forward with these values for the parameters, which may carry a graph and be vmap's.
   // What it raises is thrown as a c10::Error of one line, or as std::bad_alloc.
   Tensor Call(absl::Span<const Tensor> values, const Tensor& inputs);
+  // The module with copies of these values for its parameters.
+  torch::jit::Module With(absl::Span<const Tensor> values) &&;
   // Name of a buffer whose values differ from the file's; empty when there is none.
   std::string ChangedBuffer() const;
 

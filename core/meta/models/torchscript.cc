@@ -98,4 +98,13 @@ Tensor ScriptedModel::OneTaskAtATime(absl::Span<const Tensor> parameters,
   });
 }
 
+ModelScript ScriptedModel::Script(absl::Span<const Tensor> parameters) const {
+  absl::StatusOr<ScriptModule> module = ScriptModule::Load(path_);
+  TORCH_CHECK(module.ok(), std::string(module.status().message()));
+  // Modules see images with their channels first.
+  return {.stages = {"  x = self.own.forward(x.permute([0, 3, 1, 2]).contiguous() if x.dim() == 4 "
+                     "else x)\n"},
+          .own = std::move(*module).With(parameters)};
+}
+
 }  // namespace innerloop::meta

@@ -32,6 +32,10 @@ class ScriptedModel final : public Model {
     return Forward(parameters, inputs, options);
   }
 
+  bool TakesStatisticsRows() const override { return !mixes_examples_; }
+  // `own` is the module itself, with other parameters.
+  ModelScript Script(absl::Span<const Tensor> parameters) const override;
+
   // Forward in either way.
   Tensor AllTasksAtOnce(absl::Span<const Tensor> parameters, const Tensor& inputs) const;
   Tensor OneTaskAtATime(absl::Span<const Tensor> parameters, const Tensor& inputs) const;

@@ -1,7 +1,6 @@
 #include "core/meta/tasks/grouped.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -65,7 +64,9 @@ absl::StatusOr<std::unique_ptr<TaskSource>> GroupedSource::Create(
                              source->Usable(v1::SPLIT_TRAIN, source->sizes(), "tasks.grouped"));
   LogLeftOut(resolved, source->groups_.train.size(), usable->size());
   if (resolved.standardise()) {
-    source->Standardise();
+    source->statistics_ = resolved.feature_means().empty()
+                              ? ComputeFeatureStatistics(*source->dataset_, source->groups_.train)
+                              : FeatureStatisticsOf(resolved);
   }
   return source;
 }
@@ -101,43 +102,6 @@ absl::Status GroupedSource::Check(v1::Split split, const TaskSizes& sizes,
                                   absl::string_view field) const {
   INNERLOOP_RETURN_IF_ERROR(CheckOneWay(sizes, "grouped", field));
   return Usable(split, sizes, field).status();
-}
-
-void GroupedSource::Standardise() {
-  std::vector<float> row(static_cast<size_t>(dataset_->images() ? dataset_->ImageAt(0).size()
-                                                                : dataset_->FeaturesAt(0).size()));
-  std::vector<double> sums(row.size(), 0);
-  int64_t count = 0;
-  const auto visit = [&](const auto& add) {
-    for (const uint32_t group : groups_.train) {
-      for (int64_t i = dataset_->group_begin(group); i < dataset_->group_begin(group + 1); ++i) {
-        CopyInputs(i, row.data());
-        for (size_t d = 0; d < row.size(); ++d) {
-          add(d);
-        }
-      }
-      count += dataset_->group_begin(group + 1) - dataset_->group_begin(group);
-    }
-  };
-  visit([&](size_t d) { sums[d] += row[d]; });
-  std::vector<double> means(row.size());
-  for (size_t d = 0; d < row.size(); ++d) {
-    means[d] = sums[d] / static_cast<double>(count);
-  }
-  std::fill(sums.begin(), sums.end(), 0);
-  count = 0;
-  // In two passes: the difference of two large sums would lose the digits of a small variance.
-  visit([&](size_t d) { sums[d] += (row[d] - means[d]) * (row[d] - means[d]); });
-  std::vector<float> scales(row.size());
-  for (size_t d = 0; d < row.size(); ++d) {
-    const double deviation = std::sqrt(sums[d] / static_cast<double>(count));
-    // A feature that varies less than float32 can tell is only shifted.
-    constexpr double kResolution = 1e-6;
-    scales[d] =
-        deviation > kResolution * std::abs(means[d]) ? static_cast<float>(1 / deviation) : 1;
-  }
-  means_.assign(means.begin(), means.end());
-  scales_ = std::move(scales);
 }
 
 Examples GroupedSource::Allocate(int64_t tasks, int64_t count) const {
@@ -182,9 +146,7 @@ void GroupedSource::CopyInputs(int64_t example, float* inputs) const {
     const absl::Span<const float> features = dataset_->FeaturesAt(example);
     std::copy(features.begin(), features.end(), inputs);
   }
-  for (size_t d = 0; d < means_.size(); ++d) {
-    inputs[d] = (inputs[d] - means_[d]) * scales_[d];
-  }
+  statistics_.Apply(inputs);
 }
 
 void GroupedSource::Fill(absl::Span<const int64_t> chosen, int64_t task, Examples& examples) const {

@@ -9,6 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "core/job/feature_statistics.h"
 #include "core/meta/tasks/task_source.h"
 #include "core/support/random.h"
 
@@ -28,6 +29,7 @@ class GroupedSource : public TaskSource {
                                                             std::shared_ptr<const Dataset> dataset);
   TaskSizes sizes() const override;
   TaskShape shape() const override;
+  const FeatureStatistics* statistics() const override { return &statistics_; }
   absl::Status Check(v1::Split split, const TaskSizes& sizes,
                      absl::string_view field) const override;
   TaskBatch Sample(const TaskKey& key, uint64_t first, uint64_t last,
@@ -37,8 +39,6 @@ class GroupedSource : public TaskSource {
   GroupedSource(const v1::GroupedTasks& resolved, std::shared_ptr<const Dataset> dataset,
                 ClassLists groups)
       : spec_(resolved), dataset_(std::move(dataset)), groups_(std::move(groups)) {}
-  // Means and reciprocal standard deviations over the training groups' examples.
-  void Standardise();
   // Those of the split that tasks of these sizes are drawn from, found once for each size; they
   // stay where they are.
   absl::StatusOr<const std::vector<uint32_t>*> Usable(v1::Split split, const TaskSizes& sizes,
@@ -55,9 +55,7 @@ class GroupedSource : public TaskSource {
   const v1::GroupedTasks spec_;
   const std::shared_ptr<const Dataset> dataset_;
   const ClassLists groups_;
-  // One for each feature; empty when features stay as they are.
-  std::vector<float> means_;
-  std::vector<float> scales_;
+  FeatureStatistics statistics_;
 
   mutable absl::Mutex mu_;
   // By split, shots and queries.

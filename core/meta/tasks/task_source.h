@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "core/dataset/dataset.h"
+#include "core/job/feature_statistics.h"
 #include "core/job/job_spec.h"
 #include "core/meta/tensors.h"
 
@@ -28,6 +29,8 @@ class TaskSource {
   // As the job has it.
   virtual TaskSizes sizes() const = 0;
   virtual TaskShape shape() const = 0;
+  // By which features are standardised; null for sources that do no such thing.
+  virtual const FeatureStatistics* statistics() const { return nullptr; }
   // Whether tasks of these sizes can be drawn from the split: OK, or INVALID_ARGUMENT that begins
   // with `field`, the name of what asks for them. Sample wants sizes that pass.
   virtual absl::Status Check(v1::Split split, const TaskSizes& sizes,

@@ -1,5 +1,6 @@
 #include "core/meta/tasks/grouped.h"
 
+#include <cmath>
 #include <map>
 #include <set>
 #include <string>
@@ -320,7 +321,32 @@ TEST(GroupedSource, CheckSeesEachSplitWithItsSizes) {
               HasSubstr("e takes 5 shots and 5 queries of a group; 1 of 1 groups of the test split "
                         "of 'groups' have fewer: 'g2' (7 examples)"));
   EXPECT_THAT(std::string(source->Check(v1::SPLIT_VALIDATION, six, "e").message()),
-              HasSubstr("none of the 0 groups of the validation split"));
+              HasSubstr("e draws from the validation split of 'groups', which is empty"));
+}
+
+TEST(GroupedSource, MeansAndScalesOfTheSpecGiveTheBitsThatTheDataSetGives) {
+  const std::string text = absl::StrCat(kAll, "shots: 3 queries: 2 standardise: true ",
+                                        "small_groups: SMALL_GROUPS_SKIP");
+  v1::TaskSource spec;
+  ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
+      absl::StrCat("grouped { dataset: 'groups' ", text, " }"), &spec));
+  const auto groups = Groups(/*targets=*/false);
+  ASSERT_TRUE(FillFeatureStatistics(*groups, spec).ok());
+  EXPECT_EQ(spec.grouped().feature_means_size(), 2);
+  EXPECT_EQ(spec.grouped().feature_scales_size(), 2);
+  // Indices of 92 examples.
+  EXPECT_FLOAT_EQ(spec.grouped().feature_means(0), 45.5F);
+  EXPECT_FLOAT_EQ(spec.grouped().feature_scales(0),
+                  static_cast<float>(1 / std::sqrt((92.0 * 92 - 1) / 12)));
+  const auto filled = CreateTaskSource(spec, groups);
+  ASSERT_TRUE(filled.ok()) << filled.status();
+  const auto computed = Source(text);
+  EXPECT_TRUE(torch::equal((*filled)->Sample(kKey, 0, 9, computed->sizes()).query.inputs,
+                           computed->Sample(kKey, 0, 9, computed->sizes()).query.inputs));
+  // Without it they would say nothing.
+  spec.mutable_grouped()->set_standardise(false);
+  ASSERT_TRUE(FillFeatureStatistics(*groups, spec).ok());
+  EXPECT_EQ(spec.grouped().feature_means_size(), 0);
 }
 
 }  // namespace
