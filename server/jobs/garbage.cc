@@ -28,7 +28,8 @@ std::string Ago(absl::Duration age) {
   if (age >= absl::Hours(1)) {
     return text(age / absl::Hours(1), "hour");
   }
-  return text(age / absl::Minutes(1), "minute");
+  return age >= absl::Minutes(1) ? text(age / absl::Minutes(1), "minute")
+                                 : "less than a minute ago";
 }
 
 }  // namespace

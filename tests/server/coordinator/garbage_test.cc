@@ -48,7 +48,9 @@ class GarbageTest : public ::testing::Test {
   }
   std::vector<uint64_t> Checkpoints(const std::string& id) {
     std::vector<uint64_t> iterations;
-    for (const v1::CheckpointInfo& info : *cluster_.checkpoints->List(id)) {
+    const absl::StatusOr<std::vector<v1::CheckpointInfo>> infos = cluster_.checkpoints->List(id);
+    EXPECT_TRUE(infos.ok()) << infos.status();
+    for (const v1::CheckpointInfo& info : *infos) {
       iterations.push_back(info.iteration());
     }
     return iterations;
