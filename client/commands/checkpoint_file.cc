@@ -51,7 +51,7 @@ absl::Status WithLocalCluster(const v1::JobSpec& spec, int workers, Session& ses
                  .workers = workers > 0 ? workers : CoreCount(),
                  .allow_models = AllowedBy(spec),
                  .notice = [&live](const std::string& notice) { live.Print(notice); }}));
-  const absl::Status status = use(run.cluster());
+  absl::Status status = use(run.cluster());
   // Nothing in the folder is worth a graceful end.
   run.cluster().Kill();
   run.Stop();

@@ -26,7 +26,7 @@ AdaptationHandles::Kept AdaptationHandles::Add(AdaptationRecipe recipe) {
   entry.bytes = recipe.support.ByteSizeLong();
   entry.recipe = std::make_shared<const AdaptationRecipe>(std::move(recipe));
   entry.used = clock_.Monotonic();
-  const Kept kept{entry.handle, clock_.Now() + limits_.life};
+  Kept kept{entry.handle, clock_.Now() + limits_.life};
   const absl::MutexLock lock(&mu_);
   bytes_ += entry.bytes;
   entries_.push_front(std::move(entry));
