@@ -76,7 +76,7 @@ absl::StatusOr<TokenStore::Created> TokenStore::Create(const std::string& name, 
   created.token.set_id(absl::BytesToHexString(id));
   created.token.set_name(name);
   created.token.set_role(role);
-  *created.token.mutable_created() = ToTimestamp(now);
+  *created.token.mutable_created() = TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(now));
   if (lifetime > absl::ZeroDuration()) {
     *created.token.mutable_expires() = ToTimestamp(now + lifetime);
   }
@@ -115,7 +115,7 @@ std::vector<v1::Token> TokenStore::List() {
     }
   }
   const auto order = [](const v1::Token& token) {
-    return std::make_tuple(token.created().seconds(), token.name(), token.id());
+    return std::make_tuple(token.created().seconds(), token.created().nanos(), token.id());
   };
   std::sort(tokens.begin(), tokens.end(),
             [&](const v1::Token& a, const v1::Token& b) { return order(a) < order(b); });

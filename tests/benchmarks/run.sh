@@ -27,7 +27,7 @@ table='
     rate = field("GB/s"); memory = field("MiB"); percent = field("percent")
     printf "%-52s %10.3f %s%s%s%s\n", name, field("real_time"), field("time_unit"), rate == "" ? "" : sprintf("   %.3f GB/s", rate),
       memory == "" ? "" : sprintf("   %.1f MiB of tensors, %.1f MiB resident", memory, field("ResidentMiB")),
-      percent == "" ? "" : sprintf("   %+.1f %% for being observed", percent)
+      percent == "" ? "" : sprintf("   %+.1f %% beside a job without it", percent)
   }
   END { exit failed }'
 status=0

@@ -110,7 +110,7 @@ TEST_F(TokenStoreTest, TheLastUseIsNotedOnceAMinute) {
 
 TEST_F(TokenStoreTest, ListsTheOldestFirst) {
   Create("b");
-  clock_.Advance(absl::Seconds(1));
+  clock_.Advance(absl::Milliseconds(1));
   Create("a");
   const std::vector<v1::Token> tokens = store_->List();
   ASSERT_EQ(tokens.size(), 2);
