@@ -48,14 +48,20 @@ void AddFields(const Message& message, const std::string& prefix,
       }
       continue;
     }
-    std::vector<std::string> values;
     const int size = reflection.FieldSize(message, field);
+    if (field->is_map()) {
+      for (int i = 0; i < size; ++i) {
+        const Message& entry = reflection.GetRepeatedMessage(message, field, i);
+        const google::protobuf::Descriptor& pair = *entry.GetDescriptor();
+        fields[absl::StrCat(path, ".", entry.GetReflection()->GetString(entry, pair.map_key()))] =
+            ValueText(entry, pair.map_value(), -1);
+      }
+      continue;
+    }
+    std::vector<std::string> values;
     values.reserve(size);
     for (int i = 0; i < size; ++i) {
       values.push_back(ValueText(message, field, i));
-    }
-    if (field->is_map()) {
-      std::sort(values.begin(), values.end());
     }
     fields[path] = absl::StrCat("[", absl::StrJoin(values, ", "), "]");
   }

@@ -290,7 +290,7 @@ TEST(CompareTest, OnlyFieldsThatDifferAreNamed) {
   EXPECT_THAT(differing.at("seed"), ElementsAre("1", "2", "1"));
   EXPECT_THAT(differing.at("model.mlp.hidden"), ElementsAre("[40]", "[40, 20]", ""));
   EXPECT_THAT(differing.at("model.linear"), ElementsAre("", "", "{}"));
-  EXPECT_THAT(differing.at("labels"), ElementsAre("", R"([key: "k" value: "v"])", ""));
+  EXPECT_THAT(differing.at("labels.k"), ElementsAre("", R"("v")", ""));
 }
 
 TEST(CompareTest, ParametersAreEqualWhenTheHashesOfTheLastIterationAre) {
