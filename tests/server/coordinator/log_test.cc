@@ -19,7 +19,8 @@ using ::testing::SizeIs;
 class JobLogsTest : public ::testing::Test {
  protected:
   std::vector<v1::LogEntry> Log(const std::string& id) {
-    EXPECT_TRUE(cluster_.recorder->Flush().ok());
+    // It may fail: a test fills the disk.
+    cluster_.recorder->Flush().IgnoreError();
     return *cluster_.state->Log(id, 0, 10'000);
   }
   std::vector<std::string> Messages(const std::string& id) {
