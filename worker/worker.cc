@@ -96,7 +96,7 @@ absl::Status Worker::Connect(const std::shared_ptr<grpc::ChannelCredentials>& cr
   const auto session =
       std::make_shared<Session>(context_, channel, static_cast<SessionListener&>(*this));
   session->Start();
-  const absl::Status hung = Serve(*session);
+  absl::Status hung = Serve(*session);
   session->Cancel(absl::CancelledError("the worker leaves"));
   session->AwaitClosed();
   return hung;

@@ -79,8 +79,7 @@ absl::Status WriteNew(const std::string& path, absl::string_view text, mode_t mo
   if (fchmod(file, mode) != 0 ||
       write(file, text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
       fsync(file) != 0) {
-    const absl::Status status =
-        absl::ErrnoToStatus(errno, absl::StrCat("cannot write '", path, "'"));
+    absl::Status status = absl::ErrnoToStatus(errno, absl::StrCat("cannot write '", path, "'"));
     unlink(path.c_str());
     return status;
   }

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace innerloop::client {
@@ -23,7 +24,7 @@ inline absl::StatusOr<HostKind> KindOf(const std::string& host) {
       inet_pton(AF_INET6, host.c_str(), &address) == 1) {
     return HostKind::kAddress;
   }
-  const size_t begin = host.rfind("*.", 0) == 0 ? 2 : 0;
+  const size_t begin = absl::StartsWith(host, "*.") ? 2 : 0;
   const bool name = host.size() > begin && host.size() <= 253 && host[begin] != '.' &&
                     std::all_of(host.begin() + static_cast<std::ptrdiff_t>(begin), host.end(),
                                 [](unsigned char c) {

@@ -273,7 +273,7 @@ absl::Status ExplainConnection(const std::string& address, const TlsFiles& files
                      "--tls-cert and --tls-key, or give them to the coordinator"));
   }
   if (finding.certificate.has_value()) {
-    const absl::Status wrong = ExplainCertificate(
+    absl::Status wrong = ExplainCertificate(
         finding, absl::StrCat("the certificate of ", coordinator), to->host, files);
     if (!wrong.ok()) {
       return wrong;

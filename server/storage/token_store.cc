@@ -131,7 +131,7 @@ absl::StatusOr<v1::Token> TokenStore::Use(absl::string_view secret) {
     return absl::UnauthenticatedError("the token is not known here: it is wrong or was revoked");
   }
   v1::Token& token = it->second;
-  if (token.has_expires() && absl::ToUnixSeconds(now) >= token.expires().seconds()) {
+  if (token.has_expires() && now >= absl::FromUnixSeconds(token.expires().seconds())) {
     return absl::UnauthenticatedError(absl::StrCat(
         "the token '", token.name(), "' expired on ",
         absl::FormatTime("%Y-%m-%d %H:%M UTC", absl::FromUnixSeconds(token.expires().seconds()),
