@@ -228,14 +228,13 @@ absl::StatusOr<DatasetContent> ImportCsv(const CsvImportOptions& options,
   if (!options.group.empty()) {
     content.preparation.push_back(absl::StrCat("group=", options.group));
   }
-  const auto add = [&content](absl::string_view key, const std::vector<std::string>& values) {
-    for (std::string& entry : PreparationEntries(key, values)) {
-      content.preparation.push_back(std::move(entry));
-    }
-  };
-  add("feature", RunsOf(columns->features, header));
+  for (std::string& entry : FeatureEntries(NamesOf(columns->features, header))) {
+    content.preparation.push_back(std::move(entry));
+  }
   if (!options.group.empty() && content.class_names.size() <= kMostClassEntries) {
-    add("class", content.class_names);
+    for (const std::string& name : content.class_names) {
+      content.preparation.push_back(absl::StrCat("class=", name));
+    }
   }
   if (skipped > 0) {
     content.preparation.push_back(absl::StrCat("skipped_rows=", skipped));

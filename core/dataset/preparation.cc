@@ -1,12 +1,19 @@
 #include "core/dataset/preparation.h"
 
-#include "absl/strings/match.h"
+#include <cstdint>
+#include <optional>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 
 namespace innerloop {
 namespace {
+
+// Of a run, which a file tells.
+constexpr uint32_t kMostFeatures = 1'000'000;
 
 std::vector<std::string> ValuesOf(const v1::DataSetDescription& data_set, absl::string_view key) {
   std::vector<std::string> values;
@@ -23,31 +30,59 @@ std::string ValueOf(const v1::DataSetDescription& data_set, absl::string_view ke
   return values.empty() ? "" : values.front();
 }
 
-}  // namespace
+// A name that ends in a number, as "line12".
+struct Numbered {
+  absl::string_view prefix;
+  uint32_t number = 0;
+};
 
-std::vector<std::string> PreparationEntries(absl::string_view key,
-                                            const std::vector<std::string>& values) {
-  std::vector<std::string> entries;
-  entries.reserve(values.size());
-  for (const std::string& value : values) {
-    entries.push_back(absl::StrCat(key, "=", value));
+std::optional<Numbered> ParseNumbered(absl::string_view name) {
+  size_t digits = name.size();
+  while (digits > 0 && absl::ascii_isdigit(name[digits - 1])) {
+    --digits;
   }
-  return entries;
+  Numbered numbered{.prefix = name.substr(0, digits)};
+  const bool plain = digits < name.size() && (name[digits] != '0' || digits + 1 == name.size());
+  return plain && absl::SimpleAtoi(name.substr(digits), &numbered.number)
+             ? std::optional<Numbered>(numbered)
+             : std::nullopt;
 }
 
-std::vector<std::string> RunsOf(const std::vector<size_t>& columns,
-                                const std::vector<std::string>& header) {
-  std::vector<std::string> runs;
-  for (size_t i = 0; i < columns.size();) {
+bool Follows(absl::string_view name, absl::string_view next) {
+  const std::optional<Numbered> first = ParseNumbered(name);
+  const std::optional<Numbered> second = ParseNumbered(next);
+  return first.has_value() && second.has_value() && first->prefix == second->prefix &&
+         uint64_t{first->number} + 1 == second->number;
+}
+
+// The names of "FIRST..LAST"; nothing for what is none.
+void AppendRun(absl::string_view run, std::vector<std::string>& names) {
+  const std::vector<absl::string_view> ends = absl::StrSplit(run, "..");
+  const std::optional<Numbered> first = ParseNumbered(ends.front());
+  const std::optional<Numbered> last = ParseNumbered(ends.back());
+  if (!first.has_value() || !last.has_value() || last->number < first->number ||
+      last->number - first->number > kMostFeatures) {
+    return;
+  }
+  for (uint32_t number = first->number; number <= last->number; ++number) {
+    names.push_back(absl::StrCat(first->prefix, number));
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> FeatureEntries(const std::vector<std::string>& names) {
+  std::vector<std::string> entries;
+  for (size_t i = 0; i < names.size();) {
     size_t last = i;
-    while (last + 1 < columns.size() && columns[last + 1] == columns[last] + 1) {
+    while (last + 1 < names.size() && Follows(names[last], names[last + 1])) {
       ++last;
     }
-    runs.push_back(last == i ? header[columns[i]]
-                             : absl::StrCat(header[columns[i]], "-", header[columns[last]]));
+    entries.push_back(last == i ? absl::StrCat("feature=", names[i])
+                                : absl::StrCat("features=", names[i], "..", names[last]));
     i = last + 1;
   }
-  return runs;
+  return entries;
 }
 
 absl::StatusOr<ImageImportOptions> ImageOptionsOf(const v1::DataSetDescription& data_set) {
@@ -67,7 +102,13 @@ absl::StatusOr<ImageImportOptions> ImageOptionsOf(const v1::DataSetDescription& 
 
 CsvImportOptions CsvOptionsOf(const v1::DataSetDescription& data_set) {
   CsvImportOptions options;
-  options.features = ValuesOf(data_set, "feature");
+  for (absl::string_view entry : data_set.preparation()) {
+    if (absl::ConsumePrefix(&entry, "feature=")) {
+      options.features.emplace_back(entry);
+    } else if (absl::ConsumePrefix(&entry, "features=")) {
+      AppendRun(entry, options.features);
+    }
+  }
   options.regression = data_set.target_size() > 0;
   options.group = ValueOf(data_set, "group");
   const std::string target = ValueOf(data_set, "target");

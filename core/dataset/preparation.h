@@ -11,12 +11,10 @@
 
 namespace innerloop {
 
-// "KEY=VALUE" for each value.
-std::vector<std::string> PreparationEntries(absl::string_view key,
-                                            const std::vector<std::string>& values);
-// Columns of a table as ChooseColumns takes them: neighbours in the header as runs "FIRST-LAST".
-std::vector<std::string> RunsOf(const std::vector<size_t>& columns,
-                                const std::vector<std::string>& header);
+// "feature=NAME" for each column, and "features=x1..x9" for names that differ by a running number,
+// of which there may be hundreds. (Not what stands between two in the header: another table has its
+// columns in another order.)
+std::vector<std::string> FeatureEntries(const std::vector<std::string>& names);
 
 // Size, channels and inversion of images. INVALID_ARGUMENT when the data set's are not square.
 absl::StatusOr<ImageImportOptions> ImageOptionsOf(const v1::DataSetDescription& data_set);

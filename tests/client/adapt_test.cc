@@ -55,8 +55,8 @@ v1::ModelDescription TableModel() {
   model.set_most_classes(3);
   model.set_shared_classes(true);
   model.mutable_data_set()->add_example_shape(2);
-  for (const char* entry : {"format=csv", "target=mood", "group=who", "feature=sleep-work",
-                            "class=bad", "class=fair", "class=good"}) {
+  for (const char* entry : {"format=csv", "target=mood", "group=who", "feature=sleep",
+                            "feature=work", "class=bad", "class=fair", "class=good"}) {
     model.mutable_data_set()->add_preparation(entry);
   }
   return model;

@@ -63,8 +63,9 @@ TEST_F(CsvImportTest, WithGroupsExamplesAreSortedByGroupInTheFilesOrder) {
   EXPECT_THAT(content.groups, ElementsAre(0, 0, 1, 1));
   EXPECT_THAT(content.labels, ElementsAre(0, 1, 1, 1));
   EXPECT_THAT(content.features, ElementsAre(4, 5, 6, -1.5, 2000, 0.25, 1, 2, 3, 7, 8, 9));
-  EXPECT_THAT(content.preparation, ElementsAre("format=csv", "target=mood", "group=who",
-                                               "feature=a-c", "class=bad", "class=good"));
+  EXPECT_THAT(content.preparation,
+              ElementsAre("format=csv", "target=mood", "group=who", "feature=a", "feature=b",
+                          "feature=c", "class=bad", "class=good"));
   EXPECT_TRUE(WriteDataset(content, folder_ / "t").ok());
 }
 
