@@ -32,7 +32,7 @@ class SeedJobs final : public TrainingRun {
       jobs.push_back(result.job);
       labels.push_back(Label(result.seed));
     }
-    progress_ = std::make_unique<GroupProgress>(around_.live, labels, jobs);
+    progress_ = std::make_unique<GroupProgress>(around_.live, labels, jobs, around_.session.chart);
     if (std::any_of(jobs.begin(), jobs.end(),
                     [](const v1::Job& job) { return !HasEnded(job.state()); })) {
       around_.cluster.StartWorkers();

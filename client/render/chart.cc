@@ -10,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
 #include "client/render/numbers.h"
 #include "client/render/table.h"
 
@@ -24,6 +25,7 @@ constexpr size_t kLeastPlotRows = 2;
 // Title, axis, ends of the axis.
 constexpr size_t kRowsAround = 3;
 constexpr double kLogarithmicFrom = 20;
+constexpr absl::string_view kLogarithmic = " (log scale)";
 // Of charts of a training.
 constexpr size_t kChartRows = 11;
 constexpr size_t kLowChartRows = 7;
@@ -151,15 +153,22 @@ std::string AxisEnds(const std::vector<Chart::Point>& points, size_t cells) {
   return from.size() + to.size() < cells ? Padded(from, cells - to.size()) + to : from;
 }
 
-// From the first iteration to the last.
-std::vector<Chart::Point> PointsOf(const Curve& curve) {
+// Of all jobs, from the first iteration to the last.
+std::vector<Chart::Point> PointsOf(absl::Span<const TrainingCurves> jobs,
+                                   Curve TrainingCurves::*measure) {
   std::vector<Chart::Point> points;
-  for (const CurveBucket& bucket : curve.buckets()) {
-    if (bucket.count > 0) {
-      const uint64_t end = points.empty() ? bucket.first_iteration : bucket.last_iteration;
-      points.push_back({static_cast<double>(end), bucket.mean()});
+  for (const TrainingCurves& job : jobs) {
+    bool first = true;
+    for (const CurveBucket& bucket : (job.*measure).buckets()) {
+      if (bucket.count > 0) {
+        const uint64_t end = first ? bucket.first_iteration : bucket.last_iteration;
+        points.push_back({static_cast<double>(end), bucket.mean()});
+        first = false;
+      }
     }
   }
+  std::stable_sort(points.begin(), points.end(),
+                   [](const Chart::Point& a, const Chart::Point& b) { return a.x < b.x; });
   return points;
 }
 
@@ -197,12 +206,14 @@ std::vector<std::string> DrawChart(const Chart& chart, size_t columns, size_t ro
 
   std::vector<std::string> lines;
   const std::string indent(gutter, ' ');
-  lines.push_back(absl::StrCat(indent, chart.title, scale.logarithmic ? " (log scale)" : ""));
+  lines.push_back(
+      absl::StrCat(indent, absl::string_view(chart.title).substr(0, cells - kLogarithmic.size()),
+                   scale.logarithmic ? kLogarithmic : absl::string_view()));
   const size_t last = rows - kRowsAround - 1;
   for (size_t row = 0; row <= last; ++row) {
     std::string text;
     if (scale.low == scale.high) {
-      text = row == last / 2 ? label(scale.low) : "";
+      text = row == (last + 1) / 2 ? label(scale.low) : "";
     } else if (row == 0) {
       text = label(scale.high);
     } else if (row == last) {
@@ -221,10 +232,22 @@ std::vector<std::string> DrawChart(const Chart& chart, size_t columns, size_t ro
   return lines;
 }
 
-std::vector<std::string> DrawTrainingCharts(const Curve& loss, const Curve& accuracy,
+void TrainingCurves::Add(const v1::IterationRecord& record) {
+  loss.Add(record.iteration(), record.meta_loss());
+  if (record.has_meta_accuracy()) {
+    accuracy.Add(record.iteration(), record.meta_accuracy());
+  }
+}
+
+std::vector<std::string> DrawTrainingCharts(absl::Span<const TrainingCurves> jobs,
                                             TerminalSize size) {
-  const Chart losses{.title = "meta-loss", .points = PointsOf(loss)};
-  const Chart accuracies{.title = "accuracy", .percent = true, .points = PointsOf(accuracy)};
+  const std::string of =
+      jobs.size() > 1 ? absl::StrCat(", mean of ", jobs.size(), " jobs") : std::string();
+  const Chart losses{.title = absl::StrCat("meta-loss", of),
+                     .points = PointsOf(jobs, &TrainingCurves::loss)};
+  const Chart accuracies{.title = absl::StrCat("accuracy", of),
+                         .percent = true,
+                         .points = PointsOf(jobs, &TrainingCurves::accuracy)};
   // The last column stays free: some terminals wrap when it is written.
   const size_t columns = std::max<size_t>(size.columns, 1) - 1;
   const size_t room = size.rows - std::min<size_t>(size.rows, 2);

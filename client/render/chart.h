@@ -5,8 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "client/render/curve.h"
 #include "client/render/live_line.h"
+#include "innerloop/v1/training.pb.h"
 
 namespace innerloop::client {
 
@@ -27,9 +29,18 @@ struct Chart {
 // logarithmic scale, and the title says so. Empty when there are no points or too little room.
 std::vector<std::string> DrawChart(const Chart& chart, size_t columns, size_t rows);
 
-// Meta-loss and, where there is any, accuracy: side by side where the terminal is wide enough, else
-// one above the other. Leaves room for a line below. Empty as above.
-std::vector<std::string> DrawTrainingCharts(const Curve& loss, const Curve& accuracy,
+// A job's curves.
+struct TrainingCurves {
+  void Add(const v1::IterationRecord& record);
+
+  // More buckets than a terminal has dots across.
+  Curve loss{1024};
+  Curve accuracy{1024};
+};
+
+// Means over the jobs of meta-loss and, where there is any, accuracy: side by side where the
+// terminal is wide enough, else one above the other. Leaves room for a line below. Empty as above.
+std::vector<std::string> DrawTrainingCharts(absl::Span<const TrainingCurves> jobs,
                                             TerminalSize size);
 
 }  // namespace innerloop::client

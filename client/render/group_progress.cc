@@ -11,8 +11,13 @@
 namespace innerloop::client {
 
 GroupProgress::GroupProgress(LiveLine& line, std::vector<std::string> labels,
-                             std::vector<v1::Job> jobs)
-    : line_(line), labels_(std::move(labels)), jobs_(std::move(jobs)), warned_(jobs_.size()) {}
+                             std::vector<v1::Job> jobs, bool chart)
+    : line_(line),
+      labels_(std::move(labels)),
+      chart_(chart),
+      jobs_(std::move(jobs)),
+      curves_(jobs_.size()),
+      warned_(jobs_.size()) {}
 
 void GroupProgress::OnEvents(size_t index, const v1::JobEvents& events) {
   const absl::MutexLock lock(&mu_);
@@ -31,6 +36,9 @@ void GroupProgress::OnEvents(size_t index, const v1::JobEvents& events) {
                                " at iteration ", Count(job.iteration())));
     }
   }
+  for (const v1::IterationRecord& record : events.iterations()) {
+    curves_[index].Add(record);
+  }
   iteration = std::max(iteration, job.iteration());
   if (!events.iterations().empty()) {
     iteration = std::max(iteration, events.iterations().rbegin()->iteration() + 1);
@@ -40,7 +48,15 @@ void GroupProgress::OnEvents(size_t index, const v1::JobEvents& events) {
   const uint64_t tenths = total > 0 ? 10 * Iteration() / total : 0;
   const bool important = tenths > tenths_told_;
   tenths_told_ = std::max(tenths, tenths_told_);
-  line_.Update(TextLocked(), important);
+  LiveLine::Picture picture;
+  if (chart_) {
+    // Called at once, by this thread.
+    picture = [this](TerminalSize size) {
+      mu_.AssertHeld();
+      return DrawTrainingCharts(curves_, size);
+    };
+  }
+  line_.Update(TextLocked(), important, picture);
 }
 
 std::string GroupProgress::Text() const {

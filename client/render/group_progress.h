@@ -1,4 +1,4 @@
-// Progress of several jobs as one line.
+// Progress of several jobs as one line, and their mean curves.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "client/render/chart.h"
 #include "client/render/live_line.h"
 #include "innerloop/v1/training.pb.h"
 
@@ -17,8 +18,10 @@ namespace innerloop::client {
 // Thread-safe.
 class GroupProgress {
  public:
-  // `line` outlives it. `labels` name the jobs in messages: "seed 3".
-  GroupProgress(LiveLine& line, std::vector<std::string> labels, std::vector<v1::Job> jobs);
+  // `line` outlives it. `labels` name the jobs in messages: "seed 3". With a chart, curves are
+  // drawn above the line where it is on a terminal.
+  GroupProgress(LiveLine& line, std::vector<std::string> labels, std::vector<v1::Job> jobs,
+                bool chart = false);
 
   // Of job `index`.
   void OnEvents(size_t index, const v1::JobEvents& events);
@@ -33,8 +36,10 @@ class GroupProgress {
 
   LiveLine& line_;
   const std::vector<std::string> labels_;
+  const bool chart_;
   mutable absl::Mutex mu_;
   std::vector<v1::Job> jobs_ ABSL_GUARDED_BY(mu_);
+  std::vector<TrainingCurves> curves_ ABSL_GUARDED_BY(mu_);
   std::vector<std::set<std::string>> warned_ ABSL_GUARDED_BY(mu_);
   uint64_t tenths_told_ ABSL_GUARDED_BY(mu_) = 0;
 };

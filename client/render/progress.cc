@@ -48,10 +48,7 @@ void Progress::OnEvents(const v1::JobEvents& events) {
       seconds_ += record.seconds() - *last_seconds_;
     }
     last_seconds_ = record.seconds();
-    loss_.Add(record.iteration(), record.meta_loss());
-    if (record.has_meta_accuracy()) {
-      accuracy_.Add(record.iteration(), record.meta_accuracy());
-    }
+    curves_.Add(record);
     recent_.push_back(record);
     if (recent_.size() > kRecent) {
       recent_.pop_front();
@@ -74,7 +71,7 @@ void Progress::OnEvents(const v1::JobEvents& events) {
   waiting_told_ = job_.waiting_for();
   line_.Update(Text(), important,
                chart_ ? LiveLine::Picture([this](TerminalSize size) {
-                 return DrawTrainingCharts(loss_, accuracy_, size);
+                 return DrawTrainingCharts({&curves_, 1}, size);
                })
                       : LiveLine::Picture());
 }

@@ -6,7 +6,7 @@
 #include <set>
 #include <string>
 
-#include "client/render/curve.h"
+#include "client/render/chart.h"
 #include "client/render/live_line.h"
 #include "innerloop/v1/training.pb.h"
 
@@ -24,13 +24,9 @@ class Progress {
   uint64_t iteration() const { return iteration_; }
 
  private:
-  // More than a terminal has dots across.
-  static constexpr size_t kMostBuckets = 1024;
-
   LiveLine& line_;
   const bool chart_;
-  Curve loss_{kMostBuckets};
-  Curve accuracy_{kMostBuckets};
+  TrainingCurves curves_;
   v1::Job job_;
   uint64_t iteration_ = 0;
   // Iterations told, and the seconds of training that they took; without what was done before.

@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "client/render/curve.h"
 #include "client/render/live_line.h"
@@ -173,23 +174,35 @@ Curve CurveOf(const Chart& chart) {
 }
 
 TEST(TrainingCharts, AreSideBySideWhereThereIsRoomElseOneAboveTheOther) {
-  const Curve loss = CurveOf(Line(3, 1));
-  const Curve accuracy = CurveOf(Line(0.2, 0.9));
-  const std::vector<std::string> wide = DrawTrainingCharts(loss, accuracy, {120, 40});
+  const TrainingCurves job{.loss = CurveOf(Line(3, 1)), .accuracy = CurveOf(Line(0.2, 0.9))};
+  const std::vector<std::string> wide = DrawTrainingCharts({job}, {120, 40});
   ASSERT_THAT(wide, SizeIs(11));
   EXPECT_THAT(wide[0], testing::AllOf(HasSubstr("meta-loss"), HasSubstr("accuracy")));
-  const std::vector<std::string> narrow = DrawTrainingCharts(loss, accuracy, {60, 40});
+  const std::vector<std::string> narrow = DrawTrainingCharts({job}, {60, 40});
   ASSERT_THAT(narrow, SizeIs(14));
   EXPECT_THAT(narrow[0], HasSubstr("meta-loss"));
   EXPECT_THAT(narrow[7], HasSubstr("accuracy"));
-  EXPECT_THAT(DrawTrainingCharts(loss, accuracy, {60, 12}), SizeIs(7));
-  EXPECT_THAT(DrawTrainingCharts(loss, accuracy, {60, 6}), IsEmpty());
-  EXPECT_THAT(DrawTrainingCharts(loss, Curve(2), {120, 40}), SizeIs(11));
+  EXPECT_THAT(DrawTrainingCharts({job}, {60, 12}), SizeIs(7));
+  EXPECT_THAT(DrawTrainingCharts({job}, {60, 6}), IsEmpty());
+  EXPECT_THAT(DrawTrainingCharts({TrainingCurves{.loss = job.loss}}, {120, 40}), SizeIs(11));
   for (size_t columns = 40; columns <= 200; ++columns) {
-    for (const std::string& line : DrawTrainingCharts(loss, accuracy, {columns, 40})) {
+    for (const std::string& line : DrawTrainingCharts({job}, {columns, 40})) {
       EXPECT_LT(DisplayWidth(line), columns);
     }
   }
+}
+
+TEST(TrainingCharts, OfSeveralJobsAreMeans) {
+  TrainingCurves falling{.loss = CurveOf(Line(4, 2))};
+  TrainingCurves rising{.loss = CurveOf(Line(0, 2))};
+  // Their mean is a line from 2 to 2.
+  const std::vector<std::string> lines = DrawTrainingCharts({falling, rising}, {90, 40});
+  ASSERT_THAT(lines, SizeIs(11));
+  EXPECT_THAT(lines[0], HasSubstr("meta-loss, mean of 2 jobs"));
+  EXPECT_EQ(std::count_if(lines.begin(), lines.end(),
+                          [](const std::string& line) { return absl::StrContains(line, "⠉"); }),
+            1);
+  EXPECT_THAT(lines[5], HasSubstr("2.0000 ┤⠉⠉⠉⠉⠉⠉⠉⠉"));
 }
 
 class LivePicture : public ::testing::Test {
