@@ -23,7 +23,7 @@ void MonitoredCluster::SetUp() {
   coordinator_ = std::make_unique<Process>(
       "innerloop-coordinator",
       std::vector<std::string>{"--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
-                               "--state-dir", NewFolder()},
+                               "--state-dir", NewFolder(), "--log-level", "error"},
       std::vector<std::string>{}, Output::kPipe);
   const std::string listening = coordinator_->AwaitLine("listening on ");
   coordinator_address_ = AddressIn(listening, "listening on ");
@@ -32,7 +32,7 @@ void MonitoredCluster::SetUp() {
     workers_.push_back(std::make_unique<Process>(
         "innerloop-worker",
         std::vector<std::string>{"--coordinator", coordinator_address_, "--slots", "1",
-                                 "--cache-dir", NewFolder()},
+                                 "--cache-dir", NewFolder(), "--log-level", "error"},
         std::vector<std::string>{}, Output::kPipe));
     worker_pages_.push_back(AddressIn(workers_.back()->AwaitLine("metrics on "), "metrics on "));
   }

@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "tests/core/support/temporary_folder.h"
@@ -61,7 +62,8 @@ class PanelQueries : public MonitoredCluster {
         std::vector<std::string>{}, Output::kPipe);
     const std::string line = prometheus_->AwaitLine("msg=\"Listening on\"");
     address_ = line.substr(line.find("address=") + 8);
-    ASSERT_NE(prometheus_->AwaitLine("Server is ready"), "");
+    ASSERT_TRUE(
+        Await([&] { return absl::StrContains(Get(address_, "/-/ready"), "Server is Ready"); }));
   }
 
   // The result of an instant query; fails the test when Prometheus refuses it.
