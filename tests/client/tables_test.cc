@@ -43,7 +43,7 @@ TEST_F(TablesTest, GroupsOfATableAreShown) {
   const Outcome made = Import({"--features", "age,length", "--target", "stars", "--regression",
                                "--group", "user", "--skip-missing"});
   EXPECT_EQ(made.code, 0) << made.err;
-  EXPECT_THAT(made.out, HasSubstr("3 examples, 1 target values each, 2 groups, 1 rows with empty "
+  EXPECT_THAT(made.out, HasSubstr("3 examples, 1 target value each, 2 groups, 1 row with empty "
                                   "cells left out, "));
   const Outcome shown = RunProgram({"dataset", "show", out_, "--classes"});
   EXPECT_THAT(shown.out, AllOf(HasSubstr("target values"), HasSubstr("smallest group"),
