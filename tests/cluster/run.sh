@@ -90,7 +90,7 @@ if [ -z "${CERTIFICATES:-}" ]; then
   export CERTIFICATES=deploy/host-certificates
 fi
 started=$SECONDS
-compose build --parallel certificates coordinator worker prometheus >"$scratch/build.log" 2>&1 || { tail -40 "$scratch/build.log" >&2; fail "the images do not build"; }
+compose build certificates coordinator worker prometheus >"$scratch/build.log" 2>&1 || { tail -40 "$scratch/build.log" >&2; fail "the images do not build"; }
 printf 'built in %d s\n' $((SECONDS - started))
 base=$(docker image inspect -f '{{.Size}}' debian:bookworm-slim)
 for image in coordinator:60 client:60 worker:900 prometheus:; do
