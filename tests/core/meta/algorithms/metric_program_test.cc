@@ -83,7 +83,7 @@ TEST_P(MetricProgramTest, EvaluationsHaveWaysOfTheirOwn) {
   EXPECT_GT(sums->loss(0), 0);
   shard.mutable_protocol()->set_ways(4);
   const auto refused = program_->RunEvaluation(parameters_, shard);
-  EXPECT_NE(refused.status().message().find("evaluation.ways is 4"), absl::string_view::npos)
+  EXPECT_NE(refused.status().message().find("episodes.ways is 4"), absl::string_view::npos)
       << refused.status();
 }
 

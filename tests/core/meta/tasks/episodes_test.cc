@@ -188,8 +188,7 @@ TEST_F(EpisodesTest, RotatedClassesAreClassesOfTheirOwnInTrainingOnly) {
     }
   }
   const absl::Status status = source->Check(v1::SPLIT_TEST, source->sizes(), "evaluation.final");
-  EXPECT_EQ(status.message(),
-            "evaluation.final.ways is 12; the test split of 'small' has 4 classes");
+  EXPECT_EQ(status.message(), "tasks.episodes.ways is 12; the test split of 'small' has 4 classes");
 }
 
 TEST_F(EpisodesTest, WithinAGroupAreDrawnFromGroupsThatAreLargeEnoughByTheirSizes) {
@@ -263,7 +262,7 @@ TEST_F(EpisodesTest, CheckSeesTheValidationAndTestClassesToo) {
       Create("ways: 3 shots: 1 queries: 1 split { counts { train: 6 validation: 2 test: 4 } }");
   EXPECT_TRUE(source->Check(v1::SPLIT_TEST, source->sizes(), "e").ok());
   EXPECT_EQ(source->Check(v1::SPLIT_VALIDATION, source->sizes(), "e").message(),
-            "e.ways is 3; the validation split of 'small' has 2 classes");
+            "tasks.episodes.ways is 3; the validation split of 'small' has 2 classes");
 }
 
 }  // namespace

@@ -318,8 +318,8 @@ TEST(GroupedSource, CheckSeesEachSplitWithItsSizes) {
   const TaskSizes six{.ways = 1, .shots = 3, .queries = 3};
   EXPECT_TRUE(source->Check(v1::SPLIT_TEST, six, "e").ok());
   EXPECT_THAT(std::string(source->Check(v1::SPLIT_TEST, source->sizes(), "e").message()),
-              HasSubstr("e takes 5 shots and 5 queries of a group; 1 of 1 groups of the test split "
-                        "of 'groups' have fewer: 'g2' (7 examples)"));
+              HasSubstr("e takes 5 shots and 5 queries of a group; 1 of 1 group of the test split "
+                        "of 'groups' has fewer: 'g2' (7 examples)"));
   EXPECT_THAT(std::string(source->Check(v1::SPLIT_VALIDATION, six, "e").message()),
               HasSubstr("e draws from the validation split of 'groups', which is empty"));
 }
