@@ -78,10 +78,9 @@ absl::Status CoordinatorImpl::LoadJob(v1::Job row) {
   absl::MutexLock lock(&mu_);
   if (past.has_value()) {
     log_.Add(id, v1::LOG_SEVERITY_INFO,
-             absl::StrCat(
-                 runner->state() == v1::JOB_STATE_PAUSED ? "is paused at" : "goes on from",
-                 " iteration ", past->checkpoint.metadata.iteration(),
-                 " after a restart of the coordinator"));
+             absl::StrCat(runner->state() == v1::JOB_STATE_PAUSED ? "is paused at" : "goes on from",
+                          " iteration ", past->checkpoint.metadata.iteration(),
+                          " after a restart of the coordinator"));
     runner->Restore(*std::move(past));
   } else {
     log_.Add(id, v1::LOG_SEVERITY_INFO,

@@ -10,8 +10,8 @@
 
 namespace innerloop::client {
 
-// Fields that are set, by their path: "algorithm.maml.inner_steps" -> "5"; lists as "[64, 64]", each
-// label on its own, "labels.try" -> "\"3\"".
+// Fields that are set, by their path: "algorithm.maml.inner_steps" -> "5"; lists as "[64, 64]",
+// each label on its own, "labels.try" -> "\"3\"".
 std::map<std::string, std::string> FieldsOf(const v1::JobSpec& spec);
 
 // Fields of the specs that are not the same in all of them, with each one's value, empty where it

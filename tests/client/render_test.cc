@@ -303,7 +303,13 @@ TEST_F(ProgressTest, PlainLinesComeEveryFiveSecondsAndEveryTenthOfTheWay) {
 
 TEST_F(ProgressTest, ATerminalsLineIsDrawnOverAndCutToItsWidth) {
   {
-    LiveLine line({.out = &out_, .terminal = true, .size = [] { return TerminalSize{12, 24}; }, .clock = &clock_});
+    LiveLine line({.out = &out_,
+                   .terminal = true,
+                   .size =
+                       [] {
+                         return TerminalSize{12, 24};
+                       },
+                   .clock = &clock_});
     line.Update("iteration 100 of 200");
     clock_.Advance(absl::Milliseconds(50));
     line.Update("too early to be drawn");

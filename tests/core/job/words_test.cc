@@ -35,7 +35,8 @@ TEST(WordsTest, WhatDoesNotFitIsNamed) {
   spec.Clear();
   spec.set_name(std::string(101, 'x'));
   EXPECT_THAT(Refusal(spec), HasSubstr("name has more than 100"));
-  for (const std::string key : {"", "Upper", "with space", "ä", std::string(64, 'k').c_str()}) {
+  for (const std::string& key :
+       std::vector<std::string>{"", "Upper", "with space", "ä", std::string(64, 'k')}) {
     spec.Clear();
     (*spec.mutable_labels())[key] = "v";
     EXPECT_THAT(Refusal(spec), HasSubstr("a key is 1 to 63 characters")) << key;
