@@ -92,7 +92,7 @@ class AdaptTest : public ::testing::Test {
     return outcome.err;
   }
 
-  const TestFolder folder_;
+  TestFolder folder_;
 };
 
 TEST_F(AdaptTest, ImagesAreMadeAsTheTrainingSetsWere) {

@@ -137,7 +137,7 @@ cat "$scratch/stranger"
 data=()
 job=$source_tree/client/jobs/omniglot_maml_quick.textproto
 if omniglot=$("$source_tree/deploy/omniglot.sh" "$host/bin"); then
-  innerloop dataset add omniglot "$omniglot"
+  innerloop dataset add "omniglot=$omniglot"
   data=(--data "omniglot=$omniglot")
 else
   printf 'SKIPPED Omniglot: its images are not here; the job on sinusoids is taken\n'
