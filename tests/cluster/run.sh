@@ -67,7 +67,7 @@ if ! docker info >/dev/null 2>&1; then
   engine=$!
   await "the start of Docker's engine" 60 docker info
 fi
-docker-compose version | head -1
+printf 'docker-compose %s\n' "$(docker-compose version --short)"
 
 if ! docker image inspect debian:bookworm-slim >/dev/null 2>&1 && ! docker pull -q debian:bookworm-slim >/dev/null 2>&1; then
   say "No image registry: making debian:bookworm-slim"
