@@ -4,14 +4,14 @@
 # asks Prometheus what every panel and alert asks, and leaves nothing running. Needs root, Debian's and Python's package servers, and Docker's
 # engine, which it installs and starts where there is none.
 #
-#   tests/cluster/run.sh [--iterations N]      of the job that is killed and scaled [400]
+#   tests/cluster/run.sh [--iterations N]      of the job that is killed and scaled [1500]
 #
 # Environment: INNERLOOP_DATA as in deploy/omniglot.sh, without which a smaller job on generated tasks is taken; CERTIFICATES, DEBIAN_MIRROR and
 # PIP_INDEX_URL as in deploy/Dockerfile (CERTIFICATES defaults to the authorities that this machine trusts).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 source_tree=$(cd "$here/../.." && pwd)
-iterations=400
+iterations=1500
 [ "${1:-}" = --iterations ] && iterations=$2
 
 say() { printf '\n== %s (%d s)\n' "$*" "$SECONDS"; }
@@ -142,13 +142,14 @@ if omniglot=$("$source_tree/deploy/omniglot.sh" "$host/bin"); then
 else
   printf 'SKIPPED Omniglot: its images are not here; the job on sinusoids is taken\n'
   job=$source_tree/client/jobs/sinusoid_maml.textproto
-  iterations=$((iterations * 200))
+  iterations=$((iterations * 400))
 fi
 
 say "A job of $iterations iterations, with workers that come, go and die"
-id=$(innerloop submit "$job" --set "iterations=$iterations" --format json | jq -r .job)
+options=(--set "iterations=$iterations" --set evaluation.every=100 --set evaluation.periodic.episodes=100)
+id=$(innerloop submit "$job" "${options[@]}" --format json | jq -r .job)
 at_least() { [ "$(innerloop show "$id" --format json | jq .iteration)" -ge "$1" ]; }
-container() { compose ps -q "$1" | head -1; }
+container() { compose ps -q "$1" | sed -n 1p; }
 # As a crash does it: the engine then starts the container again.
 crash() { kill -9 "$(docker inspect -f '{{.State.Pid}}' "$(container "$1")")"; }
 await "the first iterations" 120 at_least 10
@@ -182,7 +183,7 @@ tail -3 "$scratch/watch.log"
 cluster=$(innerloop show "$id" --format json | jq -r .last_checkpoint.parameters_sha256)
 
 say "The same job on this machine alone"
-local_run=$(env -u INNERLOOP_COORDINATOR -u INNERLOOP_TLS_DIR "$host/bin/innerloop" train "$job" --set "iterations=$iterations" "${data[@]}" --workers 1 \
+local_run=$(env -u INNERLOOP_COORDINATOR -u INNERLOOP_TLS_DIR "$host/bin/innerloop" train "$job" "${options[@]}" "${data[@]}" --workers 2 \
   --state-dir "$scratch/local" --format json | jq -r .parameters_sha256)
 printf 'cluster %s\nlocal   %s\n' "$cluster" "$local_run"
 [ -n "$cluster" ] && [ "$cluster" = "$local_run" ] || fail "the parameters differ"
