@@ -7,13 +7,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/job/adaptation.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::meta {
 namespace {
-
-// Answers travel in one message.
-constexpr int64_t kMostAnswers = 200'000;
 
 template <typename... Parts>
 absl::Status Refuse(const Parts&... parts) {
@@ -149,9 +147,9 @@ absl::StatusOr<OwnTask> ReadOwnTask(const v1::AdaptationTask& task, const TaskFo
     INNERLOOP_ASSIGN_OR_RETURN(read.queries, ReadExamples(task.queries(), form, "queries"));
     const int64_t size = form.shape.classification ? read.classes : form.shape.outputs;
     const int64_t queries = read.queries.size(1);
-    if (queries * size > kMostAnswers) {
+    if (queries * size > kMaxAnswers) {
       return Refuse(queries, " queries of ", size, " numbers each in one call; at most ",
-                    kMostAnswers, " numbers: ask in parts");
+                    kMaxAnswers, " numbers: ask in parts");
     }
   }
   return read;
