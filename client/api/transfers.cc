@@ -1,5 +1,4 @@
 // Files on their way to and from the coordinator.
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -19,6 +18,7 @@
 #include "core/support/checksum.h"
 #include "core/support/mapped_file.h"
 #include "core/support/status_macros.h"
+#include "core/support/write_all.h"
 
 namespace innerloop::client {
 namespace {
@@ -27,17 +27,6 @@ constexpr uint64_t kChunkBytes = uint64_t{1} << 20;
 
 absl::Status FileError(absl::string_view what, const std::string& path) {
   return absl::ErrnoToStatus(errno, absl::StrCat("cannot ", what, " ", path));
-}
-
-absl::Status Append(int fd, const std::string& path, absl::string_view data) {
-  while (!data.empty()) {
-    const ssize_t written = ::write(fd, data.data(), data.size());
-    if (written < 0 && errno != EINTR) {
-      return FileError("write", path);
-    }
-    data.remove_prefix(static_cast<size_t>(std::max<ssize_t>(written, 0)));
-  }
-  return absl::OkStatus();
 }
 
 // Sends bytes[offset..) as chunks; `first` is the first message, with whatever it alone carries.
@@ -189,7 +178,7 @@ absl::Status TrainingClient::ReceiveCheckpoint(const std::string& pinned, int fd
       kept = absl::DataLossError(absl::StrCat("the coordinator sent byte ", chunk.offset(), " of ",
                                               pinned, " where byte ", offset, " was due"));
     } else {
-      kept = Append(fd, path, chunk.data());
+      kept = WriteAll(fd, path, chunk.data());
     }
     if (!kept.ok()) {
       context.TryCancel();

@@ -1,6 +1,5 @@
 #include "client/api/upkeep_client.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -12,23 +11,13 @@
 #include "absl/strings/string_view.h"
 #include "core/support/file_system.h"
 #include "core/support/status_macros.h"
+#include "core/support/write_all.h"
 
 namespace innerloop::client {
 namespace {
 
 absl::Status FileError(absl::string_view what, const std::string& path) {
   return absl::ErrnoToStatus(errno, absl::StrCat("cannot ", what, " ", path));
-}
-
-absl::Status WriteAll(int fd, const std::string& path, absl::string_view data) {
-  while (!data.empty()) {
-    const ssize_t written = ::write(fd, data.data(), data.size());
-    if (written < 0 && errno != EINTR) {
-      return FileError("write", path);
-    }
-    data.remove_prefix(static_cast<size_t>(std::max<ssize_t>(written, 0)));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace

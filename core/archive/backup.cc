@@ -23,6 +23,7 @@
 #include "core/support/mapped_file.h"
 #include "core/support/status_macros.h"
 #include "core/support/version.h"
+#include "core/support/write_all.h"
 
 namespace innerloop {
 namespace {
@@ -57,17 +58,6 @@ struct FileFacts {
 
 absl::Status Damaged(const std::string& file, absl::string_view why) {
   return absl::DataLossError(absl::StrCat("the backup '", file, "' is damaged: ", why));
-}
-
-absl::Status WriteAll(int fd, const std::string& path, absl::string_view data) {
-  while (!data.empty()) {
-    const ssize_t written = ::write(fd, data.data(), data.size());
-    if (written < 0 && errno != EINTR) {
-      return absl::ErrnoToStatus(errno, absl::StrCat("cannot write '", path, "'"));
-    }
-    data.remove_prefix(static_cast<size_t>(std::max<ssize_t>(written, 0)));
-  }
-  return absl::OkStatus();
 }
 
 // Unpacks one backup. One thread only.

@@ -14,6 +14,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "core/support/status_macros.h"
+#include "core/support/write_all.h"
 
 namespace innerloop {
 namespace {
@@ -35,21 +36,6 @@ absl::Status SyncFolder(const std::string& folder) {
 }
 
 std::string Folder(const std::string& path) { return fs::path(path).parent_path().string(); }
-
-absl::Status WriteAll(int descriptor, const std::string& path, absl::string_view data) {
-  while (!data.empty()) {
-    const ssize_t written =
-        write(descriptor, data.data(), std::min<size_t>(data.size(), size_t{1} << 30));
-    if (written < 0) {
-      if (errno == EINTR) {
-        continue;
-      }
-      return Failed("write", path, errno);
-    }
-    data.remove_prefix(static_cast<size_t>(written));
-  }
-  return absl::OkStatus();
-}
 
 class RealFileSystem final : public FileSystem {
  public:

@@ -15,6 +15,7 @@
 #include "core/support/checksum.h"
 #include "core/support/file_system.h"
 #include "core/support/status_macros.h"
+#include "core/support/write_all.h"
 
 namespace innerloop::server {
 namespace {
@@ -37,17 +38,6 @@ void AppendLittleEndian(std::string& out, Number value) {
 absl::Status SystemError(const std::string& path, int error) {
   return {error == ENOSPC ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kInternal,
           absl::StrCat("cannot write '", path, "': ", strerror(error))};
-}
-
-absl::Status WriteAll(int descriptor, const std::string& path, absl::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
-    if (written < 0 && errno != EINTR) {
-      return SystemError(path, errno);
-    }
-    bytes.remove_prefix(static_cast<size_t>(std::max<ssize_t>(written, 0)));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace
