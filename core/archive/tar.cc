@@ -1,90 +1,58 @@
 #include "core/archive/tar.h"
 
-#include <algorithm>
 #include <utility>
 
 #include <archive.h>
 #include <archive_entry.h>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "core/support/status_macros.h"
 
 namespace innerloop {
 
-namespace {
-
-constexpr size_t kBlock = 512;
-// Where fields of a header begin, and how long they are.
-constexpr size_t kName = 100;
-constexpr size_t kSizeAt = 124;
-constexpr size_t kSizeLength = 12;
-constexpr size_t kChecksumAt = 148;
-constexpr size_t kPrefixAt = 345;
-constexpr size_t kPrefix = 155;
-constexpr uint64_t kMostOctal = uint64_t{1} << 33;
-
-void Put(std::string& header, size_t at, absl::string_view value) {
-  header.replace(at, value.size(), value.data(), value.size());
+TarWriter::TarWriter(TarSink sink) : sink_(std::move(sink)), writer_(archive_write_new()) {
+  archive_write_set_format_gnutar(writer_);
+  // As the pieces come, without buffer and filling.
+  archive_write_set_bytes_per_block(writer_, 0);
+  const auto write = [](archive*, void* self, const void* data, size_t bytes) -> la_ssize_t {
+    auto& writer = *static_cast<TarWriter*>(self);
+    writer.sunk_ = writer.sink_(absl::string_view(static_cast<const char*>(data), bytes));
+    return writer.sunk_.ok() ? static_cast<la_ssize_t>(bytes) : -1;
+  };
+  archive_write_open2(writer_, this, nullptr, write, nullptr, nullptr);
 }
 
-void PutSize(std::string& header, uint64_t bytes) {
-  if (bytes < kMostOctal) {
-    Put(header, kSizeAt, absl::StrFormat("%011o", bytes));
-    return;
-  }
-  header[kSizeAt] = '\x80';
-  for (size_t i = 0; i < sizeof(bytes); ++i) {
-    header[kSizeAt + kSizeLength - 1 - i] = static_cast<char>(bytes >> (8 * i));
-  }
+TarWriter::~TarWriter() {
+  // Without the end of an archive that was not finished.
+  archive_write_fail(writer_);
+  archive_write_free(writer_);
 }
 
-}  // namespace
-
-absl::Status TarWriter::Begin(absl::string_view name, uint64_t bytes, absl::Time modified) {
-  absl::string_view prefix;
-  absl::string_view last = name;
-  if (name.size() > kName) {
-    const size_t slash = name.rfind('/');
-    prefix = name.substr(0, slash == absl::string_view::npos ? 0 : slash);
-    last = name.substr(prefix.empty() ? 0 : slash + 1);
+absl::Status TarWriter::Failed() const {
+  if (!sunk_.ok()) {
+    return sunk_;
   }
-  if (last.size() > kName || prefix.size() > kPrefix) {
-    return absl::InvalidArgumentError(absl::StrCat("'", name, "' is too long a name for tar"));
-  }
-  std::string header(kBlock, '\0');
-  Put(header, 0, last);
-  Put(header, 100, "0000644");
-  Put(header, 108, "0000000");  // of nobody in particular
-  Put(header, 116, "0000000");
-  PutSize(header, bytes);
-  Put(header, 136, absl::StrFormat("%011o", std::max<int64_t>(0, absl::ToUnixSeconds(modified))));
-  Put(header, kChecksumAt, "        ");
-  header[156] = '0';
-  Put(header, 257, "ustar");
-  Put(header, 263, "00");
-  Put(header, kPrefixAt, prefix);
-  uint32_t sum = 0;
-  for (const char byte : header) {
-    sum += static_cast<unsigned char>(byte);
-  }
-  Put(header, kChecksumAt, absl::StrFormat("%06o", sum));
-  header[kChecksumAt + 6] = '\0';
-  INNERLOOP_RETURN_IF_ERROR(Pad());
-  bytes_ = bytes;
-  return sink_(header);
+  const char* const why = archive_error_string(writer_);
+  return absl::InternalError(absl::StrCat("cannot write a tar file: ", why == nullptr ? "" : why));
 }
 
-absl::Status TarWriter::Append(absl::string_view data) { return sink_(data); }
+absl::Status TarWriter::Begin(const std::string& name, uint64_t bytes, absl::Time modified) {
+  const std::unique_ptr<archive_entry, decltype(&archive_entry_free)> entry(archive_entry_new(),
+                                                                            &archive_entry_free);
+  archive_entry_set_pathname(entry.get(), name.c_str());
+  archive_entry_set_filetype(entry.get(), AE_IFREG);
+  archive_entry_set_perm(entry.get(), 0644);  // of nobody in particular
+  archive_entry_set_size(entry.get(), static_cast<la_int64_t>(bytes));
+  archive_entry_set_mtime(entry.get(), absl::ToUnixSeconds(modified), 0);
+  return archive_write_header(writer_, entry.get()) == ARCHIVE_OK ? absl::OkStatus() : Failed();
+}
 
-absl::Status TarWriter::Pad() {
-  const size_t beyond = std::exchange(bytes_, 0) % kBlock;
-  return beyond == 0 ? absl::OkStatus() : sink_(std::string(kBlock - beyond, '\0'));
+absl::Status TarWriter::Append(absl::string_view data) {
+  const la_ssize_t written = archive_write_data(writer_, data.data(), data.size());
+  return written == static_cast<la_ssize_t>(data.size()) ? absl::OkStatus() : Failed();
 }
 
 absl::Status TarWriter::Finish() {
-  INNERLOOP_RETURN_IF_ERROR(Pad());
-  return sink_(std::string(2 * kBlock, '\0'));
+  return archive_write_close(writer_) == ARCHIVE_OK ? absl::OkStatus() : Failed();
 }
 
 TarReader::TarReader(std::string path)

@@ -6,7 +6,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -21,26 +20,28 @@ namespace innerloop {
 using TarSink = std::function<absl::Status(absl::string_view piece)>;
 inline constexpr size_t kTarPiece = size_t{1} << 20;
 
-// Writes entries one after the other, in the ustar form, with sizes in base 256 where octal digits
-// do not suffice. One thread only.
+// Writes entries one after the other, in GNU's form, which has no limit on names and sizes. One
+// thread only.
 class TarWriter {
  public:
-  explicit TarWriter(TarSink sink) : sink_(std::move(sink)) {}
+  explicit TarWriter(TarSink sink);
+  ~TarWriter();
+  TarWriter(const TarWriter&) = delete;
+  TarWriter& operator=(const TarWriter&) = delete;
 
-  // Begins a file of `bytes`, which Append gives piece by piece. INVALID_ARGUMENT for a name that
-  // does not fit: 155 characters of folders and 100 of a file.
-  absl::Status Begin(absl::string_view name, uint64_t bytes, absl::Time modified);
+  // Begins a file of `bytes`, which Append gives piece by piece.
+  absl::Status Begin(const std::string& name, uint64_t bytes, absl::Time modified);
   // Pieces of at most kTarPiece bytes.
   absl::Status Append(absl::string_view data);
   absl::Status Finish();
 
  private:
-  // Fills the entry's last block.
-  absl::Status Pad();
+  // The sink's status, or what the library says.
+  absl::Status Failed() const;
 
-  TarSink sink_;
-  // Of the entry at hand.
-  uint64_t bytes_ = 0;
+  const TarSink sink_;
+  absl::Status sunk_;
+  archive* writer_;
 };
 
 // Reads an uncompressed tar file. One thread only.

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -13,8 +12,8 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "core/support/partial_file.h"
 #include "core/support/status_macros.h"
-#include "core/support/write_all.h"
 
 namespace innerloop {
 namespace {
@@ -41,27 +40,11 @@ class RealFileSystem final : public FileSystem {
  public:
   absl::Status Replace(const std::string& path,
                        absl::Span<const absl::string_view> pieces) const override {
-    static std::atomic<uint64_t> counter{0};
-    const std::string temporary =
-        absl::StrCat(path, ".", getpid(), "-", counter.fetch_add(1), ".tmp");
-    // Errors name the file that the caller knows of.
-    const int descriptor = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (descriptor < 0) {
-      return Failed("create", path, errno);
+    INNERLOOP_ASSIGN_OR_RETURN(PartialFile file, PartialFile::Create(path, 0644));
+    for (const absl::string_view piece : pieces) {
+      INNERLOOP_RETURN_IF_ERROR(file.Write(piece));
     }
-    absl::Cleanup remove_it = [&] { unlink(temporary.c_str()); };
-    {
-      const absl::Cleanup close_it = [&] { close(descriptor); };
-      for (const absl::string_view piece : pieces) {
-        INNERLOOP_RETURN_IF_ERROR(WriteAll(descriptor, path, piece));
-      }
-      if (fsync(descriptor) != 0) {
-        return Failed("sync", path, errno);
-      }
-    }
-    INNERLOOP_RETURN_IF_ERROR(Rename(temporary, path));
-    std::move(remove_it).Cancel();
-    return absl::OkStatus();
+    return file.Commit();
   }
 
   absl::StatusOr<std::string> Read(const std::string& path, uint64_t limit) const override {
@@ -115,8 +98,19 @@ class RealFileSystem final : public FileSystem {
 
   absl::Status MakeFolder(const std::string& path) const override {
     std::error_code error;
+    std::vector<std::string> parents;
+    for (fs::path folder = path; !folder.empty() && !fs::exists(folder, error);
+         folder = folder.parent_path()) {
+      parents.push_back(Folder(folder));
+    }
     fs::create_directories(path, error);
-    return error ? Failed("make the folder", path, error.value()) : absl::OkStatus();
+    if (error) {
+      return Failed("make the folder", path, error.value());
+    }
+    for (const std::string& parent : parents) {
+      INNERLOOP_RETURN_IF_ERROR(SyncFolder(parent));
+    }
+    return absl::OkStatus();
   }
 
   absl::StatusOr<std::vector<std::string>> List(const std::string& path) const override {

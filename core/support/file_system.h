@@ -29,7 +29,7 @@ class FileSystem {
   virtual absl::Status Remove(const std::string& path) const = 0;
   // Renames within a file system, replacing the target, and makes it durable.
   virtual absl::Status Rename(const std::string& from, const std::string& to) const = 0;
-  // Makes a folder and its parents; fine when it is there.
+  // Makes a folder and its parents, durably; fine when it is there.
   virtual absl::Status MakeFolder(const std::string& path) const = 0;
   // Names (not paths) of a folder's entries, sorted.
   virtual absl::StatusOr<std::vector<std::string>> List(const std::string& path) const = 0;

@@ -1,21 +1,49 @@
 #include "core/support/file_system.h"
 
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
 #include <string>
+#include <system_error>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "core/support/mapped_file.h"
 #include "tests/core/support/temporary_folder.h"
 
 namespace innerloop {
 namespace {
 
+// What was made durable.
+std::vector<std::string>& Synced() {
+  static auto* const paths = new std::vector<std::string>();
+  return *paths;
+}
+
+}  // namespace
+}  // namespace innerloop
+
+// In place of the C library's, whose effect only a power cut would show.
+extern "C" int fsync(int descriptor) {
+  std::error_code ignored;
+  innerloop::Synced().push_back(
+      std::filesystem::read_symlink(absl::StrCat("/proc/self/fd/", descriptor), ignored).string());
+  return static_cast<int>(syscall(SYS_fsync, descriptor));
+}
+
+namespace innerloop {
+namespace {
+
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 const FileSystem& Files() { return FileSystem::Real(); }
 
@@ -66,6 +94,21 @@ TEST(FileSystem, SaysWhyAFileCannotBeRead) {
   WriteFile(folder / "file", "12345");
   EXPECT_TRUE(absl::IsResourceExhausted(Files().Read(folder / "file", /*limit=*/4).status()));
   EXPECT_EQ(Files().Read(folder / "file", /*limit=*/5).value(), "12345");
+}
+
+TEST(FileSystem, MakesFoldersThatOutlastAPowerCut) {
+  const TemporaryFolder folder;
+  const std::string top = std::filesystem::canonical(folder.path()).string();
+  Synced().clear();
+  ASSERT_TRUE(Files().MakeFolder(top + "/a/b/c").ok());
+  EXPECT_TRUE(std::filesystem::is_directory(top + "/a/b/c"));
+  EXPECT_THAT(Synced(), UnorderedElementsAre(top, top + "/a", top + "/a/b"));
+  Synced().clear();
+  EXPECT_TRUE(Files().MakeFolder(top + "/a/b/c").ok());
+  EXPECT_THAT(Synced(), IsEmpty());
+  WriteFile(top + "/file", "");
+  EXPECT_THAT(std::string(Files().MakeFolder(top + "/file/x").message()),
+              HasSubstr("cannot make the folder '" + top + "/file/x'"));
 }
 
 TEST(FileSystem, RemovesAndRenames) {
