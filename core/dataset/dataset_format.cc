@@ -86,6 +86,9 @@ absl::Status CheckShape(const std::vector<int64_t>& shape) {
 absl::Status CheckSorted(absl::string_view what, absl::Span<const int64_t> values, size_t names) {
   int64_t last = -1;
   for (const int64_t value : values) {
+    if (value < 0) {
+      return Invalid("an example has ", what, " ", value, "; they count from 0");
+    }
     if (value != last && value != last + 1) {
       return Invalid(what, " ", value, " comes after ", last, "; examples are sorted by ", what,
                      ", and none is empty");

@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -12,8 +14,9 @@
 namespace innerloop {
 namespace {
 
-// Of a run, which a file tells.
-constexpr uint32_t kMostFeatures = 1'000'000;
+// Of all runs together, which a file tells.
+constexpr size_t kMostFeatures = 1'000'000;
+constexpr char kRun[] = "..";
 
 std::vector<std::string> ValuesOf(const v1::DataSetDescription& data_set, absl::string_view key) {
   std::vector<std::string> values;
@@ -48,24 +51,33 @@ std::optional<Numbered> ParseNumbered(absl::string_view name) {
              : std::nullopt;
 }
 
+// Whether `next` goes on with a run that `name` is in. What marks runs cannot stand in their names.
 bool Follows(absl::string_view name, absl::string_view next) {
+  if (absl::StrContains(name, kRun)) {
+    return false;
+  }
   const std::optional<Numbered> first = ParseNumbered(name);
   const std::optional<Numbered> second = ParseNumbered(next);
   return first.has_value() && second.has_value() && first->prefix == second->prefix &&
          uint64_t{first->number} + 1 == second->number;
 }
 
-// The names of "FIRST..LAST"; nothing for what is none.
+// The names of "FIRST..LAST"; nothing for what is none, or too long.
 void AppendRun(absl::string_view run, std::vector<std::string>& names) {
-  const std::vector<absl::string_view> ends = absl::StrSplit(run, "..");
-  const std::optional<Numbered> first = ParseNumbered(ends.front());
-  const std::optional<Numbered> last = ParseNumbered(ends.back());
-  if (!first.has_value() || !last.has_value() || last->number < first->number ||
-      last->number - first->number > kMostFeatures) {
+  const std::pair<absl::string_view, absl::string_view> ends =
+      absl::StrSplit(run, absl::MaxSplits(kRun, 1));
+  const std::optional<Numbered> first = ParseNumbered(ends.first);
+  const std::optional<Numbered> last = ParseNumbered(ends.second);
+  if (!first.has_value() || !last.has_value() || first->prefix != last->prefix ||
+      last->number < first->number) {
     return;
   }
-  for (uint32_t number = first->number; number <= last->number; ++number) {
-    names.push_back(absl::StrCat(first->prefix, number));
+  const uint64_t count = uint64_t{last->number} - first->number + 1;
+  if (names.size() + count > kMostFeatures) {
+    return;
+  }
+  for (uint64_t i = 0; i < count; ++i) {
+    names.push_back(absl::StrCat(first->prefix, first->number + i));
   }
 }
 

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "core/job/job_spec.h"
 #include "core/job/resolve_parts.h"
 #include "core/support/status_macros.h"
 
@@ -24,10 +24,13 @@ std::string ShapeText(const google::protobuf::RepeatedField<int64_t>& shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
 }
 
-// Of one example.
+// Of one example; 0 when no example has the shape.
 int64_t ExampleBytes(const v1::Examples& examples) {
   int64_t bytes = examples.has_uint8() ? 1 : int64_t{sizeof(float)};
   for (const int64_t length : examples.shape()) {
+    if (length < 1 || length > std::numeric_limits<int64_t>::max() / bytes) {
+      return 0;
+    }
     bytes *= length;
   }
   return bytes;
@@ -57,6 +60,10 @@ absl::Status CheckExamples(const v1::ModelDescription& model, absl::string_view 
   }
   const int64_t bytes = BytesOf(examples);
   const int64_t one = ExampleBytes(examples);
+  if (one == 0) {
+    return Invalid(field, ".shape is ", ShapeText(examples.shape()),
+                   ", which no example can have: every length must be at least 1");
+  }
   if (bytes == 0 || bytes % one != 0) {
     return Invalid(field, " hold ", bytes, " bytes; they must be one or more examples of ", one,
                    " bytes each");
@@ -106,20 +113,25 @@ absl::StatusOr<v1::ModelDescription> DescribeModel(const v1::CheckpointMetadata&
   INNERLOOP_ASSIGN_OR_RETURN(
       const TaskShape shape,
       ShapeOfTasks(spec, metadata.has_data_set() ? &metadata.data_set() : nullptr));
-  v1::ModelDescription model;
+  v1::ModelDescription model = DescribeInputs(spec, shape);
   model.set_job_id(metadata.job_id());
   model.set_iteration(metadata.iteration());
+  INNERLOOP_ASSIGN_OR_RETURN(*model.mutable_rule(), ResolveRule(spec, v1::AdaptationRule()));
+  if (metadata.has_data_set()) {
+    *model.mutable_data_set() = metadata.data_set();
+  }
+  return model;
+}
+
+v1::ModelDescription DescribeInputs(const v1::JobSpec& resolved, const TaskShape& shape) {
+  v1::ModelDescription model;
   model.mutable_input_shape()->Add(shape.input.begin(), shape.input.end());
-  model.set_shared_classes(spec.tasks().has_grouped() && shape.classification);
-  model.set_takes_steps(!job::IsMetric(spec.algorithm()));
+  model.set_shared_classes(resolved.tasks().has_grouped() && shape.classification);
+  model.set_takes_steps(!job::IsMetric(resolved.algorithm()));
   if (!shape.classification) {
     model.set_target_size(static_cast<uint32_t>(shape.outputs));
   } else if (model.takes_steps() || model.shared_classes()) {
     model.set_most_classes(static_cast<uint32_t>(shape.outputs));
-  }
-  INNERLOOP_ASSIGN_OR_RETURN(*model.mutable_rule(), ResolveRule(spec, v1::AdaptationRule()));
-  if (metadata.has_data_set()) {
-    *model.mutable_data_set() = metadata.data_set();
   }
   return model;
 }
@@ -188,7 +200,10 @@ int64_t BytesOf(const v1::Examples& examples) {
                                                    : examples.float32().size());
 }
 
-int64_t CountOf(const v1::Examples& examples) { return BytesOf(examples) / ExampleBytes(examples); }
+int64_t CountOf(const v1::Examples& examples) {
+  const int64_t one = ExampleBytes(examples);
+  return one == 0 ? 0 : BytesOf(examples) / one;
+}
 
 int64_t AnswerSize(const v1::ModelDescription& model, const v1::SupportSet& support) {
   if (model.target_size() > 0) {

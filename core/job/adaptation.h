@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/job/job_spec.h"
 #include "innerloop/v1/adaptation.pb.h"
 #include "innerloop/v1/checkpoint.pb.h"
 
@@ -17,8 +18,11 @@ inline constexpr int64_t kMaxExampleBytes = int64_t{3} << 20;
 // Queries times the numbers that answer each.
 inline constexpr int64_t kMaxAnswers = 200'000;
 
-// What a checkpoint's model takes. INVALID_ARGUMENT when the metadata lack the data set.
+// What a checkpoint's model takes. FAILED_PRECONDITION when the metadata lack the data set,
+// INVALID_ARGUMENT when they give examples a shape that none can have.
 absl::StatusOr<v1::ModelDescription> DescribeModel(const v1::CheckpointMetadata& metadata);
+// What a resolved job's model takes, as far as CheckSupport and CheckQueries ask.
+v1::ModelDescription DescribeInputs(const v1::JobSpec& resolved, const TaskShape& shape);
 
 // Fills in a rule's defaults: steps and line search as the job's final evaluation has them,
 // SUPPORT_STATISTICS. `resolved` is the job. INVALID_ARGUMENT: "rule.inner_steps is ...".

@@ -34,9 +34,6 @@ std::string WhyNotFused(const v1::JobSpec& resolved) {
   if (model.has_torchscript()) {
     return "model.torchscript";
   }
-  if (model.has_torchscript()) {
-    return "model.torchscript";
-  }
   if (model.has_mlp() && model.mlp().batch_norm()) {
     return "model.mlp.batch_norm";
   }

@@ -1,4 +1,5 @@
 // Setting one field of a job by its path.
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include <google/protobuf/message.h>
 #include <google/protobuf/text_format.h>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -16,6 +18,7 @@
 #include "absl/strings/str_split.h"
 #include "core/job/field_names.h"
 #include "core/job/job_spec.h"
+#include "core/support/status_macros.h"
 
 namespace innerloop {
 namespace {
@@ -25,16 +28,42 @@ using google::protobuf::EnumDescriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
-// "second" stands for ORDER_SECOND.
-std::string FullEnumName(const EnumDescriptor& type, absl::string_view value) {
-  const std::string upper = absl::AsciiStrToUpper(value);
-  for (int i = 0; i < type.value_count(); ++i) {
+// What all of its values begin with, up to a "_".
+absl::string_view CommonPrefix(const EnumDescriptor& type) {
+  absl::string_view prefix = type.value(0)->name();
+  for (int i = 1; i < type.value_count(); ++i) {
     const std::string& name = type.value(i)->name();
-    if (name == upper || absl::EndsWith(name, absl::StrCat("_", upper))) {
+    const auto* const end =
+        std::mismatch(prefix.begin(), prefix.end(), name.begin(), name.end()).first;
+    prefix = prefix.substr(0, static_cast<size_t>(end - prefix.begin()));
+  }
+  return prefix.substr(0, prefix.rfind('_') + 1);
+}
+
+// "second" stands for ORDER_SECOND, and "uniform", as no other value ends so, for
+// INITIALISATION_GLOROT_UNIFORM; a value that is none for itself. INVALID_ARGUMENT when several
+// have it.
+absl::StatusOr<std::string> FullEnumName(const EnumDescriptor& type, const std::string& path,
+                                         const std::string& value) {
+  const std::string upper = absl::AsciiStrToUpper(value);
+  for (const std::string& name : {upper, absl::StrCat(CommonPrefix(type), upper)}) {
+    if (type.FindValueByName(name) != nullptr) {
       return name;
     }
   }
-  return std::string(value);
+  std::vector<std::string> ending;
+  for (int i = 0; i < type.value_count(); ++i) {
+    const std::string& name = type.value(i)->name();
+    if (absl::EndsWith(name, absl::StrCat("_", upper))) {
+      ending.push_back(name);
+    }
+  }
+  if (ending.size() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat("'", path, "': '", value, "' can be ",
+                                                   absl::StrJoin(ending, " or "),
+                                                   "; write one of them"));
+  }
+  return ending.empty() ? value : ending.front();
 }
 
 std::string Expected(const FieldDescriptor& field) {
@@ -50,15 +79,16 @@ std::string Expected(const FieldDescriptor& field) {
   return field.is_repeated() ? absl::StrCat("a list [A, B, ...], each ", value) : value;
 }
 
-std::string AsText(const FieldDescriptor& field, absl::string_view value) {
+absl::StatusOr<std::string> AsText(const FieldDescriptor& field, const std::string& path,
+                                   const std::string& value) {
   if (field.enum_type() != nullptr && !field.is_repeated()) {
-    return FullEnumName(*field.enum_type(), value);
+    return FullEnumName(*field.enum_type(), path, value);
   }
   const bool quoted = absl::StartsWith(value, "\"") || absl::StartsWith(value, "'");
   if (field.type() == FieldDescriptor::TYPE_STRING && !field.is_repeated() && !quoted) {
     return absl::StrCat("\"", absl::CEscape(value), "\"");
   }
-  return std::string(value);
+  return value;
 }
 
 // The parser's own complaints go to the caller as one line, not to a log.
@@ -105,8 +135,8 @@ absl::Status SetField(v1::JobSpec& spec, absl::string_view assignment) {
     parser.RecordErrorsTo(&silent);
     parser.SetRecursionLimit(50);
     const bool is_message = field->message_type() != nullptr;
-    const std::string text =
-        absl::StrCat(parts[i], is_message ? " " : ": ", AsText(*field, sides[1]));
+    INNERLOOP_ASSIGN_OR_RETURN(const std::string value, AsText(*field, path, sides[1]));
+    const std::string text = absl::StrCat(parts[i], is_message ? " " : ": ", value);
     // Parsed apart first: a value must not smuggle in a second field behind its own.
     const std::unique_ptr<Message> alone(message->New());
     std::vector<const FieldDescriptor*> set;

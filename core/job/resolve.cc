@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "absl/strings/str_join.h"
 #include "core/job/checks.h"
 #include "core/job/job_spec.h"
 #include "core/job/resolve_parts.h"
@@ -93,6 +94,29 @@ absl::Status ResolveLoss(v1::JobSpec& spec, const TaskShape* shape) {
 
 }  // namespace job
 
+namespace {
+
+// Of an example, or that answer it: four channels of 4096x4096 pixels. With so many no product of
+// sizes overflows.
+constexpr int64_t kMostNumbers = int64_t{1} << 26;
+
+// A data set's description may come from a file that a user sent.
+absl::Status CheckShape(const TaskShape& shape) {
+  int64_t numbers = 1;
+  bool good = !shape.input.empty() && shape.outputs >= 1 && shape.outputs <= kMostNumbers;
+  for (const int64_t length : shape.input) {
+    good = good && length >= 1 && length <= kMostNumbers / numbers;
+    numbers *= good ? length : 1;
+  }
+  return good
+             ? absl::OkStatus()
+             : absl::InvalidArgumentError(absl::StrCat(
+                   "the tasks have examples of shape [", absl::StrJoin(shape.input, ", "), "] and ",
+                   shape.outputs, " outputs; both must be 1 to ", kMostNumbers, " numbers"));
+}
+
+}  // namespace
+
 absl::StatusOr<TaskShape> ShapeOfTasks(const v1::JobSpec& resolved,
                                        const v1::DataSetDescription* data_set) {
   const v1::TaskSource& tasks = resolved.tasks();
@@ -123,6 +147,7 @@ absl::StatusOr<TaskShape> ShapeOfTasks(const v1::JobSpec& resolved,
     case v1::TaskSource::KIND_NOT_SET:
       return absl::InvalidArgumentError("tasks is missing");
   }
+  INNERLOOP_RETURN_IF_ERROR(CheckShape(shape));
   return shape;
 }
 
@@ -130,9 +155,7 @@ absl::StatusOr<v1::JobSpec> ResolveJobSpec(const v1::JobSpec& spec,
                                            const v1::DataSetDescription* data_set) {
   v1::JobSpec resolved = spec;
   INNERLOOP_RETURN_IF_ERROR(CheckWords(resolved));
-  if (resolved.published_size() > 100) {
-    return absl::InvalidArgumentError("published has more than 100 entries");
-  }
+  INNERLOOP_RETURN_IF_ERROR(job::CheckPublished(resolved));
   INNERLOOP_RETURN_IF_ERROR(job::ResolveTasks(*resolved.mutable_tasks()));
   std::optional<TaskShape> shape;
   if (data_set != nullptr || !DataSetOf(resolved).has_value()) {
@@ -148,6 +171,7 @@ absl::StatusOr<v1::JobSpec> ResolveJobSpec(const v1::JobSpec& spec,
   INNERLOOP_RETURN_IF_ERROR(job::CheckMetric(resolved, known_shape));
   INNERLOOP_RETURN_IF_ERROR(job::ResolveLoss(resolved, known_shape));
   INNERLOOP_RETURN_IF_ERROR(job::ResolveAlgorithm(*resolved.mutable_algorithm(), resolved.tasks()));
+  INNERLOOP_RETURN_IF_ERROR(job::CheckTrainingShots(resolved));
   INNERLOOP_RETURN_IF_ERROR(job::ResolveOuterOptimizer(*resolved.mutable_outer_optimizer()));
   INNERLOOP_RETURN_IF_ERROR(job::ResolveBatches(resolved));
   INNERLOOP_RETURN_IF_ERROR(job::ResolveObjective(resolved));

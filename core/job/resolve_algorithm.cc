@@ -40,6 +40,23 @@ absl::Status ResolveReptile(v1::Reptile& reptile, const v1::TaskSource& tasks) {
 
 }  // namespace
 
+absl::Status CheckTrainingShots(const v1::JobSpec& spec) {
+  const v1::Algorithm& algorithm = spec.algorithm();
+  const bool adapts =
+      algorithm.has_maml() || algorithm.has_reptile() || algorithm.has_lstm_meta_learner();
+  // A convolution's batch norm sees the places of an image.
+  if (!adapts || !spec.model().mlp().batch_norm()) {
+    return absl::OkStatus();
+  }
+  const TaskCounts counts = CountsOf(spec.tasks());
+  const uint32_t own = algorithm.reptile().train_shots();
+  if (uint64_t{own > 0 ? own : counts.shots} * counts.ways > 1) {
+    return absl::OkStatus();
+  }
+  return OneExample(own > 0 ? "algorithm.reptile.train_shots"
+                            : absl::StrCat(FieldOf(spec.tasks()), ".shots"));
+}
+
 absl::Status ResolveAlgorithm(v1::Algorithm& algorithm, const v1::TaskSource& tasks) {
   switch (algorithm.kind_case()) {
     case v1::Algorithm::kMaml:

@@ -62,6 +62,12 @@ absl::Status CheckPadding(const v1::JobSpec& spec) {
         "second "
         "support set empty; choose SMALL_GROUPS_SKIP");
   }
+  if (spec.algorithm().reptile().inner_batch() > 0) {
+    return absl::InvalidArgumentError(
+        "tasks.grouped.small_groups is SMALL_GROUPS_PAD, whose empty places "
+        "algorithm.reptile.inner_batch would draw like examples; leave inner_batch out, or choose "
+        "SMALL_GROUPS_SKIP");
+  }
   return absl::OkStatus();
 }
 

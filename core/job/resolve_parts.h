@@ -9,6 +9,8 @@ namespace innerloop::job {
 
 // Whether the algorithm classifies by comparing embeddings: nothing adapts in steps.
 bool IsMetric(const v1::Algorithm& algorithm);
+// What others reported: each entry's bounds.
+absl::Status CheckPublished(const v1::JobSpec& spec);
 // Needs no data set.
 absl::Status ResolveTasks(v1::TaskSource& tasks);
 absl::Status ResolveGrouped(v1::GroupedTasks& tasks);
@@ -22,10 +24,14 @@ absl::Status CheckDataSetFields(absl::string_view field, const std::string& data
                                 const std::string& sha256);
 absl::Status CheckGroupedAgainstDataSet(const v1::GroupedTasks& tasks,
                                         const v1::DataSetDescription& data_set);
-// Whether padded tasks suit the resolved model.
+// Whether padded tasks suit the resolved model, the objective and the algorithm.
 absl::Status CheckPadding(const v1::JobSpec& spec);
 // Whether the resolved model looks at other examples of the batch.
 bool UsesBatchStatistics(const v1::ModelSpec& model);
+// That there is one support example where batch norm needs two; `shots` names the field.
+absl::Status OneExample(absl::string_view shots);
+// Whether the inner loop of a training task sees as many examples as the resolved model needs.
+absl::Status CheckTrainingShots(const v1::JobSpec& spec);
 // What the data set decides: enough classes and examples.
 absl::Status CheckAgainstDataSet(const v1::JobSpec& spec, const v1::DataSetDescription& data_set);
 // `shape` is null while the data set is not known.

@@ -1,6 +1,7 @@
 // Evaluations, checkpoints, limits.
 #include "core/job/checks.h"
 #include "core/job/resolve_parts.h"
+#include "core/job/scheduled_evaluations.h"
 #include "core/job/task_view.h"
 #include "core/support/status_macros.h"
 
@@ -11,7 +12,6 @@ using job::InRange;
 using job::Positive;
 
 constexpr uint32_t kMaxEpisodes = 10'000'000;
-constexpr uint32_t kMaxSteps = 10'000;
 constexpr uint32_t kDefaultSteps = 10;
 constexpr uint32_t kPeriodicEpisodes = 600;
 constexpr uint32_t kFinalEpisodes = 1000;
@@ -47,7 +47,8 @@ absl::StatusOr<v1::EvaluationProtocol> ResolveProtocol(const v1::JobSpec& resolv
                      v1::Transduction_IsValid));
   result.set_transduction(transduction);
   INNERLOOP_RETURN_IF_ERROR(InRange(name("episodes"), result.episodes(), 1U, kMaxEpisodes));
-  INNERLOOP_RETURN_IF_ERROR(InRange(name("inner_steps"), result.inner_steps(), 0U, kMaxSteps));
+  INNERLOOP_RETURN_IF_ERROR(
+      InRange(name("inner_steps"), result.inner_steps(), 0U, kMaxEvaluationSteps));
 
   result.set_line_search(result.line_search());
   INNERLOOP_RETURN_IF_ERROR(InRange(name("line_search"), result.line_search(), 0U, 30U));
@@ -81,8 +82,8 @@ absl::StatusOr<v1::EvaluationProtocol> ResolveProtocol(const v1::JobSpec& resolv
   INNERLOOP_RETURN_IF_ERROR(InRange(name("shots"), result.shots(), 1U, 100'000U));
   INNERLOOP_RETURN_IF_ERROR(InRange(name("queries"), result.queries(), 1U, 100'000U));
   if (result.shots() * uint64_t{result.ways()} == 1 && job::UsesBatchStatistics(resolved.model())) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(name("shots"), " is 1 in a task of one class: batch norm needs two examples"));
+    return job::OneExample(protocol.shots() == 0 ? absl::StrCat(FieldOf(resolved.tasks()), ".shots")
+                                                 : name("shots"));
   }
   return result;
 }
@@ -96,6 +97,11 @@ namespace job {
 bool UsesBatchStatistics(const v1::ModelSpec& model) {
   return (model.has_mlp() && model.mlp().batch_norm()) ||
          (model.has_conv4() && model.conv4().norm() == v1::Conv4Model::NORM_BATCH);
+}
+
+absl::Status OneExample(absl::string_view shots) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(shots, " is 1 in a task of one class: batch norm needs two examples"));
 }
 
 namespace {

@@ -66,6 +66,21 @@ TaskCounts CountsOf(const v1::TaskSource& tasks) {
   return {};
 }
 
+absl::string_view FieldOf(const v1::TaskSource& tasks) {
+  switch (tasks.kind_case()) {
+    case v1::TaskSource::kEpisodes:
+    case v1::TaskSource::kGrouped:
+      return DataUseOf(tasks).field;
+    case v1::TaskSource::kRandomMap:
+      return "tasks.random_map";
+    case v1::TaskSource::kSinusoid:
+      return "tasks.sinusoid";
+    case v1::TaskSource::KIND_NOT_SET:
+      break;
+  }
+  return "tasks";
+}
+
 bool NeedsSecondSupport(const v1::MetaObjective& objective) {
   return std::any_of(objective.terms().begin(), objective.terms().end(),
                      [](const v1::ObjectiveTerm& term) { return term.has_contrastive(); });

@@ -37,6 +37,8 @@ struct TaskCounts {
   uint32_t queries = 0;
 };
 TaskCounts CountsOf(const v1::TaskSource& tasks);
+// "tasks.sinusoid": the source's name in messages.
+absl::string_view FieldOf(const v1::TaskSource& tasks);
 
 // Whether a term of the objective wants tasks with two support sets.
 bool NeedsSecondSupport(const v1::MetaObjective& objective);

@@ -5,17 +5,16 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <new>
 #include <optional>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/job/feature_statistics.h"
 #include "core/job/job_spec.h"
 #include "core/job/scheduled_evaluations.h"
 #include "core/meta/adaptation/adapt.h"
 #include "core/meta/algorithms/algorithm.h"
+#include "core/meta/guarded.h"
 #include "core/meta/memory_estimate.h"
 #include "core/meta/memory_meter.h"
 #include "core/meta/tasks/task_source.h"
@@ -24,29 +23,6 @@
 
 namespace innerloop::meta {
 namespace {
-
-// Runs `compute` and turns what it throws into a status of one line.
-template <typename Compute>
-absl::Status Guarded(absl::string_view what, const Compute& compute) {
-  try {
-    compute();
-    return absl::OkStatus();
-  } catch (const c10::Error& error) {
-    std::string line = error.what_without_backtrace();
-    line.resize(std::min(line.size(), line.find('\n')));
-    // The processor's allocator throws a plain c10::Error.
-    const bool memory = dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
-                        absl::StrContains(line, "DefaultCPUAllocator");
-    const std::string message = absl::StrCat(what, ": ", line);
-    return memory ? absl::ResourceExhaustedError(message) : absl::InternalError(message);
-  } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError(absl::StrCat(what, ": out of memory"));
-  } catch (const std::exception& error) {
-    std::string line = error.what();
-    line.resize(std::min(line.size(), line.find('\n')));
-    return absl::InternalError(absl::StrCat(what, ": ", line));
-  }
-}
 
 // The layout's tensors as views of a flat buffer that outlives them.
 Tensors ViewsOf(const Layout& layout, float* flat) {
@@ -97,8 +73,10 @@ class JobProgram : public Program {
     }
   }
 
-  // Whether the data suffices for training and for the evaluations that the job schedules.
-  absl::Status CheckSizes() const {
+  // Whether the data suffices for training and for the evaluations that the job schedules, and the
+  // model takes what comes of it.
+  absl::Status CheckData() const {
+    INNERLOOP_RETURN_IF_ERROR(CheckPadding());
     INNERLOOP_RETURN_IF_ERROR(source_->Check(v1::SPLIT_TRAIN, sizes_, "training"));
     return CheckEach(spec_.evaluation(),
                      [this](const v1::EvaluationProtocol& protocol, absl::string_view field) {
@@ -118,6 +96,7 @@ class JobProgram : public Program {
   int64_t MeasuredPeakBytes() const override { return measured_peak_; }
 
  private:
+  absl::Status CheckPadding() const;
   absl::Status CheckProtocol(const v1::EvaluationProtocol& protocol, absl::string_view field) const;
   absl::Status CheckParameters(const FlatBuffer& parameters) const;
   absl::Status CheckSource() const;
@@ -138,12 +117,27 @@ class JobProgram : public Program {
   mutable std::atomic<int64_t> measured_peak_ = 0;
 };
 
+absl::Status JobProgram::CheckPadding() const {
+  const bool pads = spec_.tasks().grouped().small_groups() == v1::GroupedTasks::SMALL_GROUPS_PAD;
+  return pads && !algorithm_->model().TakesStatisticsRows()
+             ? absl::InvalidArgumentError(
+                   "tasks.grouped.small_groups is SMALL_GROUPS_PAD, whose empty places this "
+                   "model.torchscript would count: its outputs for an example depend on the other "
+                   "examples; take a module with layer or group norm, or SMALL_GROUPS_SKIP")
+             : absl::OkStatus();
+}
+
 absl::Status JobProgram::CheckProtocol(const v1::EvaluationProtocol& protocol,
                                        absl::string_view field) const {
   if (protocol.split() != v1::SPLIT_TRAIN && protocol.split() != v1::SPLIT_VALIDATION &&
       protocol.split() != v1::SPLIT_TEST) {
     return absl::InvalidArgumentError(
         absl::StrCat(field, ".split is missing: TRAIN, VALIDATION or TEST"));
+  }
+  if (protocol.inner_steps() > kMaxEvaluationSteps) {
+    return absl::InvalidArgumentError(absl::StrCat(field, ".inner_steps is ",
+                                                   protocol.inner_steps(), "; it must be 0 to ",
+                                                   kMaxEvaluationSteps));
   }
   if (protocol.transduction() == v1::TRANSDUCTION_SUPPORT_STATISTICS &&
       !algorithm_->model().TakesStatisticsRows()) {
@@ -297,10 +291,7 @@ absl::StatusOr<AdaptationOutput> JobProgram::Adapt(const FlatBuffer& parameters,
         "the job standardises features, and its checkpoint does not tell their means and scales: "
         "it is older than this program, or its examples have too many numbers");
   }
-  const TaskForm form{.shape = shape_,
-                      .shared_classes = spec_.tasks().has_grouped(),
-                      .any_classes = algorithm_->AnyWays(),
-                      .statistics = &statistics_};
+  const TaskForm form{.shape = shape_, .statistics = &statistics_};
   absl::StatusOr<AdaptationOutput> output;
   INNERLOOP_RETURN_IF_ERROR(Guarded("adaptation", [&] {
     output = AdaptToTask(spec_, form, *algorithm_, ViewsOf(layout_, parameters.data()), task);
@@ -397,7 +388,7 @@ absl::StatusOr<std::unique_ptr<Program>> Program::Create(const v1::JobSpec& reso
       const TaskShape shape = source->shape();
       INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<JobProgram> job,
                                  Make(resolved, std::move(source), shape, max_parameters));
-      INNERLOOP_RETURN_IF_ERROR(job->CheckSizes());
+      INNERLOOP_RETURN_IF_ERROR(job->CheckData());
       program = std::move(job);
       return absl::OkStatus();
     }();

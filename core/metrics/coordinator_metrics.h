@@ -190,9 +190,10 @@ inline constexpr Definition kWorkersGone = {
     "innerloop_workers_gone_total",
     Type::kCounter,
     "connections",
-    "Connections of workers that ended: the worker had drained, its stream broke, or it was silent "
-    "for longer than --worker-timeout.",
-    {Label{"reason", "left|lost|silent"}}};
+    "Connections of workers that ended: the worker had drained, its stream broke, it was silent "
+    "for longer than --worker-timeout, or it had a shard for longer than "
+    "limits.shard_timeout_seconds.",
+    {Label{"reason", "left|lost|silent|hung"}}};
 inline constexpr Definition kSlots = {"innerloop_slots",
                                       Type::kGauge,
                                       "slots",

@@ -8,7 +8,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/job/adaptation.h"
 #include "core/meta/adaptation/export.h"
+#include "core/meta/adaptation/own_task_reader.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::meta {
@@ -95,7 +97,8 @@ absl::StatusOr<AdaptationOutput> AdaptToTask(const v1::JobSpec& resolved, const 
                                              const v1::AdaptationTask& task) {
   INNERLOOP_ASSIGN_OR_RETURN(const EvaluationRule rule,
                              ReadRule(task.rule(), /*steps=*/!algorithm.AnyWays()));
-  INNERLOOP_ASSIGN_OR_RETURN(const OwnTask read, ReadOwnTask(task, form));
+  INNERLOOP_ASSIGN_OR_RETURN(
+      const OwnTask read, ReadOwnTask(task, DescribeInputs(resolved, form.shape), form.statistics));
   if (rule.transduction == v1::TRANSDUCTION_SUPPORT_STATISTICS &&
       !algorithm.model().TakesStatisticsRows()) {
     return absl::InvalidArgumentError(

@@ -1,18 +1,41 @@
 #include "core/meta/objectives/inner_loops.h"
 
+#include <limits>
+
 #include "core/meta/objectives/loss.h"
 
 namespace innerloop::meta {
 namespace {
 
-Tensor EveryOther(const Tensor& values, int64_t first) {
-  return values.defined() ? values.slice(1, first, values.size(1), 2).contiguous() : values;
+// [T, n]: the places of each task's examples by class, padding last; as they come where there are
+// no classes.
+Tensor PlacesByClass(const Examples& examples) {
+  const Tensor& targets = examples.targets;
+  if (targets.is_floating_point()) {
+    return at::arange(examples.count(), targets.options().dtype(at::kLong))
+        .repeat({examples.tasks(), 1});
+  }
+  const Tensor classes =
+      examples.weights.defined()
+          ? targets.masked_fill(examples.weights == 0, std::numeric_limits<int64_t>::max())
+          : targets;
+  return at::argsort(classes, /*stable=*/true, /*dim=*/int64_t{1});
 }
 
-Examples Half(const Examples& examples, int64_t first) {
-  return {.inputs = EveryOther(examples.inputs, first),
-          .targets = EveryOther(examples.targets, first),
-          .weights = EveryOther(examples.weights, first)};
+// Every other example of `places`, counted from `first`.
+Examples Half(const Examples& examples, const Tensor& places, int64_t first) {
+  const int64_t tasks = examples.tasks();
+  const int64_t count = examples.count();
+  const Tensor begins = at::arange(tasks, places.options()).unsqueeze(1) * count;
+  const Tensor rows = (places.slice(1, first, count, 2) + begins).flatten();
+  const auto gather = [&](const Tensor& values) {
+    return values.defined()
+               ? values.flatten(0, 1).index_select(0, rows).unflatten(0, {tasks, count / 2})
+               : values;
+  };
+  return {.inputs = gather(examples.inputs),
+          .targets = gather(examples.targets),
+          .weights = gather(examples.weights)};
 }
 
 }  // namespace
@@ -20,8 +43,9 @@ Examples Half(const Examples& examples, int64_t first) {
 SupportSets SplitSupport(const TaskBatch& tasks) {
   TORCH_CHECK(tasks.support.count() % 2 == 0, "two support sets of ", tasks.support.count(),
               " examples");
-  SupportSets sets{.tasks = tasks, .second = Half(tasks.support, 1)};
-  sets.tasks.support = Half(tasks.support, 0);
+  const Tensor places = PlacesByClass(tasks.support);
+  SupportSets sets{.tasks = tasks, .second = Half(tasks.support, places, 1)};
+  sets.tasks.support = Half(tasks.support, places, 0);
   return sets;
 }
 

@@ -32,8 +32,8 @@ struct SupportSets {
   std::optional<Examples> second;
 };
 
-// Examples come sorted by class, an even number of each: every other one is for the second set, so
-// that the sets have the same classes, and groups with padding at their ends share it.
+// Of each class's examples every other one is for the second set, so that the sets have the same
+// classes; without classes, of all. Tasks with padding share it among their sets.
 SupportSets SplitSupport(const TaskBatch& tasks);
 
 // Made by an algorithm for one chunk; one thread only. What it refers to must outlive it.

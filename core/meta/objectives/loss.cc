@@ -51,15 +51,13 @@ Tensor TaskLosses(const v1::LossSpec& loss, const Tensor& outputs, const Example
 }
 
 Tensor TaskAccuracies(const v1::LossSpec& loss, const Tensor& outputs, const Examples& examples) {
-  const at::NoGradGuard no_grad;
-  Tensor right;
-  if (loss.kind() == v1::LossSpec::KIND_CROSS_ENTROPY) {
-    right = outputs.argmax(2) == examples.targets;
-  } else if (loss.kind() == v1::LossSpec::KIND_BINARY_CROSS_ENTROPY) {
-    right = ((outputs > 0) == (RealTargets(outputs, examples.targets) > 0.5)).all(2);
-  } else {
+  const bool classes = loss.kind() == v1::LossSpec::KIND_CROSS_ENTROPY ||
+                       loss.kind() == v1::LossSpec::KIND_BINARY_CROSS_ENTROPY;
+  if (!classes) {
     return {};
   }
+  const at::NoGradGuard no_grad;
+  const Tensor right = outputs.argmax(2) == examples.targets;
   return TaskMeans(right.to(outputs.scalar_type()), examples.weights);
 }
 

@@ -9,8 +9,8 @@ namespace innerloop::meta {
 // outputs [T, n, O]. Twice differentiable.
 Tensor TaskLosses(const v1::LossSpec& loss, const Tensor& outputs, const Examples& examples);
 
-// [T]: the fraction of examples whose largest output is their class (for binary cross-entropy:
-// whose outputs all have the targets' sides of 0). Undefined for MSE and Huber.
+// [T]: the fraction of examples whose largest output is their class; targets are classes. Undefined
+// for MSE and Huber.
 Tensor TaskAccuracies(const v1::LossSpec& loss, const Tensor& outputs, const Examples& examples);
 
 }  // namespace innerloop::meta

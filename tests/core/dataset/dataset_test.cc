@@ -232,6 +232,10 @@ TEST(Dataset, ContentThatDoesNotFitTogetherIsNotWritten) {
          c.labels = {1, 1, 1, 2, 2};
        },
        "class 1 comes after -1"},
+      {[](auto& c) {
+         c.labels = {-1, -1, 0, 1, 2};
+       },
+       "an example has class -1; they count from 0"},
       {[](auto& c) { c.class_names.pop_back(); }, "2 names for class 0 to 2"},
       {[](auto& c) { c.class_names[1] = "A/a"; }, "the class 'A/a' is there twice"},
       {[](auto& c) { c.class_names[1] = ""; }, "the name of a class has 0 bytes"},
@@ -269,6 +273,10 @@ TEST(Dataset, GroupedContentThatDoesNotFitTogetherIsNotWritten) {
          c.groups = {0, 1, 0, 1};
        },
        "group 0 comes after 1"},
+      {[](auto& c) {
+         c.groups = {-1, 0, 0, 1};
+       },
+       "an example has group -1; they count from 0"},
       {[](auto& c) { c.group_names.pop_back(); }, "1 names for group 0 to 1"},
       {[](auto& c) { c.labels.pop_back(); }, "3 labels and 4 groups for 4 examples"},
       {[](auto& c) {

@@ -16,6 +16,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 v1::DataSetDescription DescriptionOf(const std::vector<int64_t>& shape,
                                      const std::vector<std::string>& preparation) {
@@ -36,6 +37,23 @@ TEST(PreparationTest, NamesWithRunningNumbersAreWrittenAsRuns) {
   EXPECT_THAT(CsvOptionsOf(DescriptionOf({1}, {"features=a1..a4000000000"})).features, IsEmpty());
   EXPECT_THAT(CsvOptionsOf(DescriptionOf({1}, {"features=a", "features=a3..a1"})).features,
               IsEmpty());
+}
+
+TEST(PreparationTest, NamesWithTwoDotsAreNoRuns) {
+  const std::vector<std::string> names = {"x..1", "x..2", "y.1", "y.2", "y.3"};
+  const std::vector<std::string> entries = FeatureEntries(names);
+  EXPECT_THAT(entries, ElementsAre("feature=x..1", "feature=x..2", "features=y.1..y.3"));
+  EXPECT_EQ(CsvOptionsOf(DescriptionOf({5}, entries)).features, names);
+  EXPECT_THAT(CsvOptionsOf(DescriptionOf({1}, {"features=a1..b3", "features=a1..a2..a9"})).features,
+              IsEmpty());
+}
+
+TEST(PreparationTest, RunsEndAtTheLargestNumberAndTogetherHaveALimit) {
+  EXPECT_THAT(CsvOptionsOf(DescriptionOf({2}, {"features=a4294967294..a4294967295"})).features,
+              ElementsAre("a4294967294", "a4294967295"));
+  EXPECT_THAT(
+      CsvOptionsOf(DescriptionOf({1}, {"features=a1..a600000", "features=b1..b600000"})).features,
+      SizeIs(600'000));
 }
 
 TEST(PreparationTest, ImagesAreMadeLikeTheDataSets) {

@@ -90,6 +90,28 @@ TEST(DescribeModelTest, AMetricMethodTakesAnyNumberOfClassesAndNoSteps) {
               HasSubstr("rule.inner_steps is 3; metric methods take none"));
 }
 
+TEST(DescribeModelTest, ExamplesHaveAShapeThatExamplesCanHave) {
+  const auto error = [](const std::vector<int64_t>& shape) {
+    v1::CheckpointMetadata metadata = OfImages("maml { inner_steps: 2 }");
+    metadata.mutable_data_set()->clear_example_shape();
+    metadata.mutable_data_set()->mutable_example_shape()->Add(shape.begin(), shape.end());
+    return ErrorOf(DescribeModel(metadata).status());
+  };
+  EXPECT_EQ(error({0}),
+            "the tasks have examples of shape [0] and 3 outputs; both must be 1 to 67108864 "
+            "numbers");
+  for (const std::vector<int64_t>& shape : std::vector<std::vector<int64_t>>{
+           {}, {-4, -4, 1}, {4, 0, 1}, {int64_t{1} << 32, int64_t{1} << 32, 1}, {67'108'865}}) {
+    EXPECT_THAT(error(shape), HasSubstr("must be 1 to 67108864 numbers"));
+  }
+  v1::CheckpointMetadata generated = OfImages("maml { inner_steps: 2 }");
+  generated.mutable_spec()->mutable_tasks()->mutable_random_map()->set_outputs(2);
+  EXPECT_THAT(ErrorOf(DescribeModel(generated).status()), HasSubstr("shape [0] and 2 outputs"));
+  generated.mutable_spec()->mutable_tasks()->mutable_random_map()->set_inputs(2);
+  generated.mutable_spec()->mutable_tasks()->mutable_random_map()->set_outputs(0);
+  EXPECT_THAT(ErrorOf(DescribeModel(generated).status()), HasSubstr("shape [2] and 0 outputs"));
+}
+
 TEST(ResolveRuleTest, WhatIsGivenStays) {
   v1::AdaptationRule rule;
   rule.set_inner_steps(4);
@@ -139,6 +161,21 @@ TEST(CheckSupportTest, ExamplesHaveTheModelsShape) {
               HasSubstr("2 examples, 3 labels and 0 targets"));
   support = Images(std::vector<uint32_t>(131'073, 0));
   EXPECT_THAT(ErrorOf(CheckSupport(model, support)), HasSubstr("at most 2097152 are taken"));
+}
+
+TEST(CheckSupportTest, OfAShapeThatNoExampleHasThereAreNoExamples) {
+  v1::ModelDescription model;
+  model.set_target_size(1);
+  v1::SupportSet support;
+  support.mutable_inputs()->set_float32(Floats({1, 2}));
+  for (const std::vector<int64_t>& shape :
+       std::vector<std::vector<int64_t>>{{0}, {-1}, {int64_t{1} << 32, int64_t{1} << 32}}) {
+    model.clear_input_shape();
+    model.mutable_input_shape()->Add(shape.begin(), shape.end());
+    *support.mutable_inputs()->mutable_shape() = model.input_shape();
+    EXPECT_THAT(ErrorOf(CheckSupport(model, support)), HasSubstr("which no example can have"));
+    EXPECT_EQ(CountOf(support.inputs()), 0);
+  }
 }
 
 TEST(CheckSupportTest, NumbersAreFiniteAndTargetsAreThere) {

@@ -50,6 +50,22 @@ TEST(SetField, EnumsGoByFullOrShortName) {
   EXPECT_EQ(spec.algorithm().maml().order(), v1::Maml::ORDER_HVP);
 }
 
+TEST(SetField, AnEndingThatSeveralEnumsHaveIsNoShortName) {
+  v1::JobSpec spec;
+  const std::string ambiguous(SetField(spec, "model.mlp.initialisation=normal").message());
+  EXPECT_THAT(ambiguous,
+              HasSubstr("'normal' can be INITIALISATION_HE_NORMAL or "
+                        "INITIALISATION_TRUNCATED_NORMAL or INITIALISATION_LECUN_NORMAL"));
+  ASSERT_TRUE(SetField(spec, "model.mlp.initialisation=uniform").ok());
+  EXPECT_EQ(spec.model().mlp().initialisation(), v1::INITIALISATION_GLOROT_UNIFORM);
+  ASSERT_TRUE(SetField(spec, "model.mlp.activation=relu").ok()) << "LEAKY_RELU ends so too";
+  EXPECT_EQ(spec.model().mlp().activation(), v1::ACTIVATION_RELU);
+  ASSERT_TRUE(SetField(spec, "loss.kind=cross_entropy").ok());
+  EXPECT_EQ(spec.loss().kind(), v1::LossSpec::KIND_CROSS_ENTROPY);
+  EXPECT_THAT(std::string(SetField(spec, "model.mlp.initialisation=ones").message()),
+              HasSubstr("'ones' does not fit; it takes one of INITIALISATION_HE_NORMAL"));
+}
+
 TEST(SetField, StringsNeedNoQuotes) {
   v1::JobSpec spec;
   ASSERT_TRUE(SetField(spec, "tasks.episodes.dataset=my \"set\"").ok());

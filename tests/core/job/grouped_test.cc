@@ -133,7 +133,7 @@ TEST(GroupedJob, ReptilesOwnShotsCount) {
               HasSubstr("has the 10 examples that 9 shots and 1 query need"));
 }
 
-TEST(GroupedJob, PaddingNeedsTwoExamplesAndNoBatchNorm) {
+TEST(GroupedJob, PaddingNeedsTwoExamplesAndNothingThatWouldCountIt) {
   const auto pad = [](v1::JobSpec& spec) {
     v1::GroupedTasks& tasks = *spec.mutable_tasks()->mutable_grouped();
     tasks.set_small_groups(v1::GroupedTasks::SMALL_GROUPS_PAD);
@@ -152,6 +152,12 @@ TEST(GroupedJob, PaddingNeedsTwoExamplesAndNoBatchNorm) {
         spec.mutable_objective()->add_terms()->mutable_contrastive();
       }),
       HasSubstr("SMALL_GROUPS_PAD, which may leave a contrastive term's second support set"));
+  EXPECT_THAT(ErrorOf([&](v1::JobSpec& spec) {
+                pad(spec);
+                spec.mutable_algorithm()->mutable_reptile()->set_inner_steps(1);
+                spec.mutable_algorithm()->mutable_reptile()->set_inner_batch(2);
+              }),
+              HasSubstr("SMALL_GROUPS_PAD, whose empty places algorithm.reptile.inner_batch"));
 }
 
 TEST(GroupedJob, FieldsAreCheckedBeforeTheDataSetIsKnown) {

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <functional>
 #include <string>
 
@@ -170,6 +171,37 @@ INSTANTIATE_TEST_SUITE_P(
                   s.mutable_compute()->set_engine(v1::ComputeSpec::ENGINE_FUSED);
                 },
                 "does not know model.mlp.batch_norm"},
+        BadSpec{"BatchNormOverOneTrainingExample",
+                [](auto& s) {
+                  s.mutable_model()->mutable_mlp()->set_batch_norm(true);
+                  s.mutable_tasks()->mutable_sinusoid()->set_shots(1);
+                  s.mutable_evaluation()->mutable_final()->set_shots(5);
+                },
+                "tasks.sinusoid.shots is 1 in a task of one class: batch norm needs two examples"},
+        BadSpec{"BatchNormOverOneExampleOfReptile",
+                [](auto& s) {
+                  s.mutable_model()->mutable_mlp()->set_batch_norm(true);
+                  s.mutable_algorithm()->mutable_reptile()->set_inner_steps(1);
+                  s.mutable_algorithm()->mutable_reptile()->set_train_shots(1);
+                },
+                "algorithm.reptile.train_shots is 1 in a task of one class"},
+        BadSpec{"BatchNormOverOneExampleOfAnEvaluation",
+                [](auto& s) {
+                  s.mutable_model()->mutable_mlp()->set_batch_norm(true);
+                  s.mutable_evaluation()->mutable_final()->set_shots(1);
+                },
+                "evaluation.final.shots is 1 in a task of one class"},
+        BadSpec{"APublishedPercentage", [](auto& s) { s.add_published()->set_accuracy(98.7); },
+                "published[0].accuracy is 98.7, which is no fraction of 0 to 1; 0.987 would be"},
+        BadSpec{"APublishedNumberThatIsNone",
+                [](auto& s) {
+                  s.add_published()->set_accuracy(1);
+                  s.add_published()->set_loss(std::nan(""));
+                },
+                "published[1].loss is nan; it must be a finite number"},
+        BadSpec{"ALongSource",
+                [](auto& s) { s.add_published()->set_source(std::string(201, 'x')); },
+                "published[0].source has 201 characters; at most 200 can be"},
         BadSpec{"MoreWaysThanClasses",
                 [](auto& s) { s.mutable_tasks()->mutable_episodes()->set_ways(30); },
                 "tasks.episodes.ways is 30; the data set 'digits' has 10 classes", true},

@@ -251,6 +251,18 @@ TEST_F(ProgramTest, RefusesEvaluationsThatTheDataCannotGive) {
              "evaluation.final takes 5 shots");
 }
 
+TEST_F(ProgramTest, RefusesMoreInnerStepsThanEvaluationsHave) {
+  const v1::JobSpec spec = ResolvedJob(kSinusoid);
+  const auto program = Create(spec);
+  v1::EvaluationProtocol protocol = spec.evaluation().final();
+  for (const uint32_t steps : {10'001U, 2'147'483'647U, 4'294'967'295U}) {
+    protocol.set_inner_steps(steps);
+    ExpectSays(program->RunEvaluation(*program->Initialise(), Episodes(protocol, 0, 2)).status(),
+               absl::StatusCode::kInvalidArgument,
+               absl::StrCat("evaluation.inner_steps is ", steps, "; it must be 0 to 10000"));
+  }
+}
+
 TEST_F(ProgramTest, RefusesWorkThatIsNotTheJobs) {
   const v1::JobSpec spec = ResolvedJob(kSinusoid);
   const auto program = Create(spec);

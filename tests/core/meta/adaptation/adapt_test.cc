@@ -186,7 +186,7 @@ class AdaptRefuses : public Adapt {
 
 TEST_F(AdaptRefuses, MoreClassesThanTheModelHasWays) {
   task_.mutable_support()->set_labels(0, 3);
-  Expect("the support set has 4 classes; the model tells 3 apart at most");
+  Expect("the support set has 4 classes; the model tells at most 3 apart");
 }
 
 TEST_F(AdaptRefuses, AClassWithoutExamples) {
@@ -198,12 +198,12 @@ TEST_F(AdaptRefuses, AClassWithoutExamples) {
 
 TEST_F(AdaptRefuses, ExamplesOfAnotherShape) {
   task_.mutable_queries()->set_shape(2, 3);
-  Expect("queries have the shape [16,16,3]; the model takes [16,16,2]");
+  Expect("queries.shape is [16, 16, 3]; the model takes [16, 16, 2]");
 }
 
 TEST_F(AdaptRefuses, BytesThatAreNoWholeExample) {
   task_.mutable_support()->mutable_inputs()->set_uint8(std::string(513, 'x'));
-  Expect("support.inputs hold 513 bytes of uint8; they must be one or more examples of 512 bytes");
+  Expect("support.inputs hold 513 bytes; they must be one or more examples of 512 bytes");
 }
 
 TEST_F(AdaptRefuses, LabelsThatAreNotOneForEachExample) {
@@ -215,7 +215,7 @@ TEST_F(AdaptRefuses, NumbersThatAreNotFinite) {
   std::string& bytes = *task_.mutable_queries()->mutable_float32();
   const float odd = std::numeric_limits<float>::infinity();
   bytes.replace(2048 + 8, 4, reinterpret_cast<const char*>(&odd), 4);
-  Expect("queries hold inf in example 1");
+  Expect("queries hold an infinity or a NaN in example 1");
 }
 
 TEST_F(AdaptRefuses, ARuleThatIsNotResolved) {

@@ -279,6 +279,36 @@ TEST_F(TorchScriptTest, RefusesBeforeTrainingWhatModulesThatMixExamplesCannotDo)
   EXPECT_THAT(std::string(status.message()), HasSubstr("take a module with layer or group norm"));
 }
 
+TEST_F(TorchScriptTest, RefusesPaddedGroupsWhereExamplesMix) {
+  WriteAffineScript(file_, 1, 1, "return torch.matmul(x - x.mean(0), self.weight) + self.bias");
+  DatasetContent content;
+  content.name = "groups";
+  content.example_shape = {1};
+  content.group_names = {"a", "b"};
+  content.target_size = 1;
+  for (int i = 0; i < 8; ++i) {
+    content.features.push_back(static_cast<float>(i));
+    content.targets.push_back(1);
+    content.groups.push_back(i / 4);
+  }
+  ASSERT_TRUE(WriteDataset(content, folder_ / "groups").ok());
+  const auto dataset = Dataset::Open(folder_ / "groups");
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  const auto refusal = [&](const std::string& small_groups) {
+    v1::JobSpec spec = ResolvedJob(absl::StrCat(
+        "model { torchscript { sha256: '", std::string(64, 'a'),
+        "' bytes: 1 } } tasks { grouped { dataset: 'groups' shots: 2 small_groups: ", small_groups,
+        " split { counts { train: 2 } } } } loss { kind: KIND_MSE } algorithm { maml { "
+        "inner_steps: 1 } } meta_batch: 4 iterations: 1 evaluation { skip_final: true }"));
+    spec.mutable_model()->mutable_torchscript()->set_file(file_);
+    return std::string(Program::Create(spec, *dataset).status().message());
+  };
+  EXPECT_EQ(refusal("SMALL_GROUPS_SKIP"), "");
+  EXPECT_THAT(refusal("SMALL_GROUPS_PAD"),
+              HasSubstr("tasks.grouped.small_groups is SMALL_GROUPS_PAD, whose empty places this "
+                        "model.torchscript would count"));
+}
+
 TEST_F(TorchScriptTest, RefusesAnotherShapeOfOutputsWithBothShapes) {
   WriteAffineScript(file_, 1, 4, kAffine);
   EXPECT_THAT(Refusal(), HasSubstr("forward returns [3, 4] for inputs of shape [3, 1]; the tasks "

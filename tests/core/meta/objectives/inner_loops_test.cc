@@ -44,6 +44,24 @@ TEST(SplitSupport, SharesPaddingOut) {
   EXPECT_TRUE(torch::equal(sets.second->weights.sum(1), torch::tensor({4, 2})));
 }
 
+TEST(SplitSupport, GivesBothHalvesTheSameClassesWhateverTheOrder) {
+  const auto row = [](std::vector<int64_t> values) {
+    return torch::tensor(values, torch::kLong).unsqueeze(0);
+  };
+  TaskBatch tasks;
+  tasks.support = {.inputs = torch::arange(8, torch::kFloat).view({1, 8, 1}),
+                   .targets = row({1, 0, 1, 0, 2, 2, 0, 0}),
+                   .weights = row({1, 1, 1, 1, 1, 1, 0, 0})};
+  const SupportSets sets = SplitSupport(tasks);
+  const Examples& first = sets.tasks.support;
+  EXPECT_TRUE(torch::equal(first.targets, row({0, 1, 2, 0})));
+  EXPECT_TRUE(torch::equal(sets.second->targets, row({0, 1, 2, 0})));
+  EXPECT_TRUE(torch::equal(first.inputs.flatten(), torch::tensor({1.0F, 0.0F, 4.0F, 6.0F})));
+  EXPECT_TRUE(torch::equal(sets.second->inputs.flatten(), torch::tensor({3.0F, 2.0F, 5.0F, 7.0F})));
+  EXPECT_TRUE(torch::equal(first.weights, row({1, 1, 1, 0})));
+  EXPECT_TRUE(torch::equal(sets.second->weights, row({1, 1, 1, 0})));
+}
+
 TEST(TrainingSizes, AreDoubledForAContrastiveTermOfEitherMethod) {
   const std::string contrastive = "terms { contrastive { space: SPACE_EMBEDDINGS } }";
   const TaskSizes sizes{.ways = 1, .shots = 5, .queries = 7};

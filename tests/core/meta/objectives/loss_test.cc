@@ -128,12 +128,14 @@ TEST(AccuracyTest, CountsExamplesWhoseLargestOutputIsTheirClass) {
                         Doubles({1, 0.25}, {2})));
 }
 
-TEST(AccuracyTest, BinaryExamplesAreRightWhenAllTheirOutputsAre) {
-  const Tensor outputs = Doubles({1, -1, 1, 1}, {1, 2, 2});
-  const Tensor targets = Doubles({1, 0, 0, 1}, {1, 2, 2});
-  EXPECT_EQ(TaskAccuracies(Loss(v1::LossSpec::KIND_BINARY_CROSS_ENTROPY), outputs, With(targets))
-                .item<double>(),
-            0.5);
+TEST(AccuracyTest, OfBinaryOutputsTheLargestCountsToo) {
+  // Two on the positive side, none, and one.
+  const Tensor outputs = Doubles({3, 2, -1, -2, -1, 1}, {1, 3, 2});
+  const Tensor targets = at::tensor({0, 0, 0}, at::kLong).view({1, 3});
+  EXPECT_DOUBLE_EQ(
+      TaskAccuracies(Loss(v1::LossSpec::KIND_BINARY_CROSS_ENTROPY), outputs, With(targets))
+          .item<double>(),
+      2.0 / 3);
 }
 
 TEST(AccuracyTest, RegressionHasNone) {

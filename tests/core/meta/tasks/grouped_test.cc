@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "core/meta/objectives/inner_loops.h"
 #include "google/protobuf/text_format.h"
 #include "tests/core/meta/test_jobs.h"
 
@@ -249,6 +250,21 @@ TEST(GroupedSource, StratifiedSupportSetsTakeClassesByTurns) {
   for (int64_t t = 0; t < 20; ++t) {
     EXPECT_GE(most.support.targets[t].sum().item<int64_t>(), 7);
     EXPECT_EQ(most.query.targets[t].sum().item<int64_t>(), 0);
+  }
+}
+
+TEST(GroupedSource, TheTwoSupportSetsOfAContrastiveTermHaveTheSameClasses) {
+  const auto source =
+      Source("split { names { train: 'g7' } } shots: 4 queries: 3 stratified: true");
+  const SupportSets sets = SplitSupport(source->Sample(kKey, 0, 20, source->sizes()));
+  for (const Examples* support : {&sets.tasks.support, &*sets.second}) {
+    EXPECT_EQ(support->count(), 2);
+    for (int64_t t = 0; t < 20; ++t) {
+      EXPECT_EQ(support->targets[t].sum().item<int64_t>(), 1) << "one of each class";
+      for (int64_t i = 0; i < 2; ++i) {
+        EXPECT_EQ(support->targets[t][i].item<int64_t>(), Indices(*support, t)[i] % 3 == 0 ? 1 : 0);
+      }
+    }
   }
 }
 
