@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include <google/protobuf/util/time_util.h>
+
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "core/support/status_macros.h"
 #include "server/coordinator_impl.h"
 #include "server/jobs/job_loader.h"
@@ -16,6 +19,8 @@ namespace {
 constexpr absl::Duration kShowEvery = absl::Seconds(1);
 // How long an evaluation or adaptation that a user asked for waits for workers.
 constexpr absl::Duration kRequestPatience = absl::Seconds(60);
+// What the disk gets at the end of a stop, beyond the stop's patience.
+constexpr absl::Duration kDiskPatience = absl::Seconds(5);
 
 }  // namespace
 
@@ -30,18 +35,19 @@ absl::Status CoordinatorImpl::Load() {
   INNERLOOP_ASSIGN_OR_RETURN(std::vector<v1::Job> rows, deps_.state.Jobs());
   for (v1::Job& row : rows) {
     const std::string id = row.id();
-    const bool ended = JobMachine::Ended(row.state());
     if (const absl::Status status = LoadJob(row); !status.ok()) {
       // One job's trouble is not the others'.
       log_.Add(id, v1::LOG_SEVERITY_ERROR, absl::StrCat("cannot go on: ", status.message()));
       row.set_state(v1::JOB_STATE_FAILED);
       row.set_failure_code(status.raw_code());
       row.set_failure_message(std::string(status.message()));
+      *row.mutable_ended() = google::protobuf::util::TimeUtil::NanosecondsToTimestamp(
+          absl::ToUnixNanos(deps_.clock.Now()));
       INNERLOOP_RETURN_IF_ERROR(deps_.state.UpdateJob(row));
+      events_.SetEnded(id, true);
       absl::MutexLock lock(&mu_);
       jobs_[id].row = row;
     }
-    events_.SetEnded(id, ended);
   }
   // Sent for jobs that were refused then.
   INNERLOOP_ASSIGN_OR_RETURN(const std::vector<std::string> models,
@@ -51,7 +57,13 @@ absl::Status CoordinatorImpl::Load() {
 
 absl::Status CoordinatorImpl::LoadJob(v1::Job row) {
   const std::string id = row.id();
-  if (JobMachine::Ended(row.state())) {
+  const bool ended = JobMachine::Ended(row.state());
+  if (!ended && options_.at_rest) {
+    // As far as it is told of: rows are stored more rarely than histories.
+    INNERLOOP_ASSIGN_OR_RETURN(const uint64_t end, deps_.state.HistoryEnd(id));
+    row.set_iteration(std::max(row.iteration(), end));
+  }
+  if (ended || options_.at_rest) {
     // The folder may have been moved, or restored elsewhere.
     for (v1::CheckpointInfo* info :
          {row.has_last_checkpoint() ? row.mutable_last_checkpoint() : nullptr,
@@ -60,6 +72,7 @@ absl::Status CoordinatorImpl::LoadJob(v1::Job row) {
         info->set_path(deps_.checkpoints.PathOf(id, info->iteration()));
       }
     }
+    events_.SetEnded(id, ended);
     absl::MutexLock lock(&mu_);
     jobs_[id].row = std::move(row);
     return absl::OkStatus();
@@ -187,7 +200,7 @@ void CoordinatorImpl::WriteCheckpoint(JobRunner& job, Checkpoint checkpoint, boo
 void CoordinatorImpl::End(JobRunner& job, v1::Job row) {
   errands_.Post([this, id = job.id(), row = std::move(row)]() mutable {
     deps_.recorder.UpdateJob(row);
-    if (const absl::Status stored = deps_.recorder.Flush(); !stored.ok()) {
+    if (const absl::Status stored = deps_.recorder.Flush(id); !stored.ok()) {
       row.add_warnings(absl::StrCat("that the job ended could not be stored: ", stored.message()));
     }
     absl::MutexLock lock(&mu_);
@@ -225,7 +238,9 @@ void CoordinatorImpl::Tick() {
     deps_.metrics.OnWorkerGone(Gone::kSilent);
   }
   registry_.Expire(now);
-  dispatcher_.Tick(now);
+  for (int hung = dispatcher_.Tick(now); hung > 0; --hung) {
+    deps_.metrics.OnWorkerGone(Gone::kHung);
+  }
   for (const std::shared_ptr<JobRunner>& runner :
        std::vector<std::shared_ptr<JobRunner>>(running_)) {
     if (runner->Tick()) {
@@ -292,6 +307,7 @@ void CoordinatorImpl::ShowMetrics() {
 }
 
 void CoordinatorImpl::Stop(absl::Duration patience) {
+  const absl::Time deadline = absl::Now() + patience;
   {
     absl::MutexLock lock(&mu_);
     stopping_ = true;
@@ -311,14 +327,15 @@ void CoordinatorImpl::Stop(absl::Duration patience) {
       return std::all_of(running_.begin(), running_.end(),
                          [](const auto& runner) { return runner->Settled(); });
     };
-    if (!mu_.AwaitWithTimeout(absl::Condition(&settled), patience)) {
+    if (!mu_.AwaitWithDeadline(absl::Condition(&settled), deadline)) {
       for (const std::shared_ptr<JobRunner>& runner :
            std::vector<std::shared_ptr<JobRunner>>(running_)) {
         runner->Hurry();
       }
       Pump();
       // What is left depends on the disk alone.
-      mu_.AwaitWithTimeout(absl::Condition(&settled), patience);
+      mu_.AwaitWithDeadline(absl::Condition(&settled),
+                            deadline + std::min(patience, kDiskPatience));
     }
     v1::Instruction goodbye;
     goodbye.mutable_goodbye()->set_reason("the coordinator is stopping");

@@ -62,20 +62,23 @@ class Coordinator {
   virtual absl::StatusOr<v1::Job> Extend(const std::string& id, uint64_t iterations) = 0;
   virtual absl::StatusOr<v1::Job> Revise(const std::string& id, const v1::JobSpec& spec) = 0;
   virtual absl::Status Delete(const std::string& id) = 0;
-  // `done` is called once, when the evaluation ended, failed or the coordinator stops.
-  virtual void Evaluate(const v1::EvaluateRequest& request,
-                        std::function<void(absl::StatusOr<v1::Evaluation>)> done) = 0;
+  // Gives up what somebody waited for, unless it has ended: its `done` is called with CANCELLED.
+  using GiveUp = std::function<void()>;
+  // `done` is called once, when the evaluation ended, failed, was given up, or the coordinator
+  // stops; RESOURCE_EXHAUSTED when there are too many already.
+  virtual GiveUp Evaluate(const v1::EvaluateRequest& request,
+                          std::function<void(absl::StatusOr<v1::Evaluation>)> done) = 0;
   // What a reference ("JOB", "JOB@ITERATION", "JOB@best") means now, loaded; it stays so, and on
   // the workers that had it, for a minute after its last use. Blocks on files. NOT_FOUND,
   // DATA_LOSS.
   virtual absl::StatusOr<std::shared_ptr<const PinnedCheckpoint>> Pin(
       const std::string& checkpoint) = 0;
-  // Has a worker adapt to a task that was checked. `done` is called once, when that ended, failed,
-  // found no worker for a minute (UNAVAILABLE), or the coordinator stops.
-  virtual void Adapt(std::shared_ptr<const PinnedCheckpoint> checkpoint, v1::AdaptationTask task,
-                     std::function<void(absl::StatusOr<Adapted>)> done) = 0;
+  // Has a worker adapt to a task that was checked. `done` is called once, as Evaluate has it, or
+  // when no worker was found for a minute (UNAVAILABLE).
+  virtual GiveUp Adapt(std::shared_ptr<const PinnedCheckpoint> checkpoint, v1::AdaptationTask task,
+                       std::function<void(absl::StatusOr<Adapted>)> done) = 0;
   // Makes an ended job of a checkpoint that is stored under checkpoint.metadata.job_id (a fresh
-  // id).
+  // id); its job is resolved.
   virtual absl::StatusOr<v1::Job> Adopt(Checkpoint checkpoint) = 0;
   // Removes what nobody needs any more, or says what it would. Blocks on files. INVALID_ARGUMENT
   // for a negative age.
@@ -116,7 +119,8 @@ class Coordinator {
   // main's timer thread.
   virtual void Tick() = 0;
   // Finishes the iterations under way, checkpoints every running job, tells the workers goodbye;
-  // afterwards nothing iterates.
+  // afterwards nothing iterates. What `patience` does not suffice for is given up, and its
+  // checkpoint gets some seconds more.
   virtual void Stop(absl::Duration patience) = 0;
 };
 

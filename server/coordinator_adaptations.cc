@@ -11,6 +11,10 @@
 namespace innerloop::server {
 namespace {
 
+// That have not ended. The caller of each holds a thread of the server's, and so does that of an
+// evaluation; enough are left for other calls.
+constexpr size_t kMostAdaptations = 128;
+
 // Its own for each checkpoint, so that one version of parameters belongs to it.
 std::string AdaptationWireId(const std::string& reference) {
   return absl::StrCat(reference, "@adapt");
@@ -66,9 +70,9 @@ void CoordinatorImpl::LetGoOfPins() {
   }
 }
 
-void CoordinatorImpl::Adapt(std::shared_ptr<const PinnedCheckpoint> checkpoint,
-                            v1::AdaptationTask task,
-                            std::function<void(absl::StatusOr<Adapted>)> done) {
+Coordinator::GiveUp CoordinatorImpl::Adapt(std::shared_ptr<const PinnedCheckpoint> checkpoint,
+                                           v1::AdaptationTask task,
+                                           std::function<void(absl::StatusOr<Adapted>)> done) {
   auto run = std::make_shared<AdaptationRun>(
       std::move(checkpoint), std::move(task),
       [this, done](AdaptationRun& run, absl::StatusOr<Adapted> result)
@@ -79,15 +83,17 @@ void CoordinatorImpl::Adapt(std::shared_ptr<const PinnedCheckpoint> checkpoint,
                                                std::move(result))] { done(std::move(*result)); });
             Forget(run, adaptations_);
           });
+  GiveUp give_up = GiveUpOf<AdaptationRun>(run);
   absl::MutexLock lock(&mu_);
-  if (stopping_) {
-    callbacks_.emplace_back(
-        [done] { done(absl::UnavailableError("the coordinator is stopping")); });
+  if (absl::Status room = CheckRoom(adaptations_.size(), kMostAdaptations, "adaptations");
+      !room.ok()) {
+    callbacks_.emplace_back([done, room = std::move(room)] { done(room); });
   } else {
     dispatcher_.AddLane(run);
     adaptations_.push_back({std::move(run), std::nullopt});
   }
   Pump();
+  return give_up;
 }
 
 }  // namespace innerloop::server

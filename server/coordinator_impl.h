@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "server/coordinator.h"
 #include "server/jobs/dispatcher.h"
@@ -47,12 +48,12 @@ class CoordinatorImpl final : public Coordinator, private JobHost {
   absl::StatusOr<v1::Job> Extend(const std::string& id, uint64_t iterations) override;
   absl::StatusOr<v1::Job> Revise(const std::string& id, const v1::JobSpec& spec) override;
   absl::Status Delete(const std::string& id) override;
-  void Evaluate(const v1::EvaluateRequest& request,
-                std::function<void(absl::StatusOr<v1::Evaluation>)> done) override;
+  GiveUp Evaluate(const v1::EvaluateRequest& request,
+                  std::function<void(absl::StatusOr<v1::Evaluation>)> done) override;
   absl::StatusOr<std::shared_ptr<const PinnedCheckpoint>> Pin(
       const std::string& checkpoint) override;
-  void Adapt(std::shared_ptr<const PinnedCheckpoint> checkpoint, v1::AdaptationTask task,
-             std::function<void(absl::StatusOr<Adapted>)> done) override;
+  GiveUp Adapt(std::shared_ptr<const PinnedCheckpoint> checkpoint, v1::AdaptationTask task,
+               std::function<void(absl::StatusOr<Adapted>)> done) override;
   absl::StatusOr<v1::Job> Adopt(Checkpoint checkpoint) override;
   absl::StatusOr<v1::CollectGarbageResponse> CollectGarbage(
       const v1::CollectGarbageRequest& request) override;
@@ -137,6 +138,19 @@ class CoordinatorImpl final : public Coordinator, private JobHost {
   absl::StatusOr<v1::Job> ReviseDone(v1::JobSpec spec, v1::Job row);
   absl::StatusOr<std::shared_ptr<EvaluationRun>> PrepareEvaluation(
       const v1::EvaluateRequest& request, std::function<void(absl::StatusOr<v1::Evaluation>)> done);
+  // Whether one more may be asked for, `under_way` of them having not ended.
+  absl::Status CheckRoom(size_t under_way, size_t most, absl::string_view what) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  template <typename Run>
+  GiveUp GiveUpOf(std::weak_ptr<Run> weak) {
+    return [this, weak = std::move(weak)] {
+      absl::MutexLock lock(&mu_);
+      if (const std::shared_ptr<Run> run = weak.lock(); run != nullptr) {
+        run->Abort(absl::CancelledError("the caller went away"));
+        Pump();
+      }
+    };
+  }
   void ShowMetrics() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Ends those that found no worker for too long.
   template <typename Run>

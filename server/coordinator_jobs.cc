@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <google/protobuf/util/time_util.h>
+#include <spdlog/spdlog.h>
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
@@ -17,6 +18,8 @@ namespace innerloop::server {
 namespace {
 
 constexpr size_t kMostRequestId = 100;
+// That users asked for and that have not ended. Each holds a checkpoint's parameters, and a thread.
+constexpr size_t kMostEvaluations = 64;
 
 // Eight letters and digits that are hard to mistake for each other.
 std::string RandomId() {
@@ -166,7 +169,7 @@ absl::StatusOr<v1::Job> CoordinatorImpl::Change(
     row = RowOf(*entry);
     Pump();
   }
-  INNERLOOP_RETURN_IF_ERROR(deps_.recorder.Flush());
+  INNERLOOP_RETURN_IF_ERROR(deps_.recorder.Flush(id));
   return row;
 }
 
@@ -199,7 +202,9 @@ absl::StatusOr<v1::Job> CoordinatorImpl::Cancel(const std::string& id) {
 
 absl::Status CoordinatorImpl::Delete(const std::string& id) {
   absl::MutexLock submit_lock(&submit_mu_);
-  return DeleteEnded(id);
+  INNERLOOP_RETURN_IF_ERROR(DeleteEnded(id));
+  spdlog::info("job {} is removed by a user", id);
+  return absl::OkStatus();
 }
 
 absl::Status CoordinatorImpl::DeleteEnded(const std::string& id) {
@@ -304,21 +309,37 @@ std::vector<Coordinator::DataSetUse> CoordinatorImpl::UsesOf(const std::string& 
 
 // ---- evaluations
 
-void CoordinatorImpl::Evaluate(const v1::EvaluateRequest& request,
-                               std::function<void(absl::StatusOr<v1::Evaluation>)> done) {
+absl::Status CoordinatorImpl::CheckRoom(size_t under_way, size_t most,
+                                        absl::string_view what) const {
+  if (stopping_) {
+    return Stopping();
+  }
+  return under_way < most
+             ? absl::OkStatus()
+             : absl::ResourceExhaustedError(absl::StrCat(
+                   under_way, " ", what, " are under way; the coordinator takes at most ", most,
+                   " at a time: ask again when some have ended"));
+}
+
+Coordinator::GiveUp CoordinatorImpl::Evaluate(
+    const v1::EvaluateRequest& request, std::function<void(absl::StatusOr<v1::Evaluation>)> done) {
   absl::StatusOr<std::shared_ptr<EvaluationRun>> run = PrepareEvaluation(request, done);
   if (!run.ok()) {
     done(run.status());
-    return;
+    return [] {};
   }
+  GiveUp give_up = GiveUpOf<EvaluationRun>(*run);
   absl::MutexLock lock(&mu_);
-  if (stopping_) {
-    callbacks_.emplace_back([done = std::move(done)] { done(Stopping()); });
+  // Others may have come while the checkpoint was read.
+  if (absl::Status room = CheckRoom(requested_.size(), kMostEvaluations, "evaluations");
+      !room.ok()) {
+    callbacks_.emplace_back([done = std::move(done), room = std::move(room)] { done(room); });
   } else {
     dispatcher_.AddLane(*run);
     requested_.push_back({*std::move(run), std::nullopt});
   }
   Pump();
+  return give_up;
 }
 
 absl::StatusOr<std::shared_ptr<EvaluationRun>> CoordinatorImpl::PrepareEvaluation(
@@ -326,6 +347,7 @@ absl::StatusOr<std::shared_ptr<EvaluationRun>> CoordinatorImpl::PrepareEvaluatio
   double weight = 1;
   {
     absl::MutexLock lock(&mu_);
+    INNERLOOP_RETURN_IF_ERROR(CheckRoom(requested_.size(), kMostEvaluations, "evaluations"));
     INNERLOOP_ASSIGN_OR_RETURN(const Entry* entry, Find(JobOfReference(request.checkpoint())));
     weight = (entry->runner != nullptr ? entry->runner->spec() : entry->row.spec()).weight();
   }

@@ -71,7 +71,7 @@ absl::StatusOr<v1::Job> CoordinatorImpl::ReviseWords(const v1::JobSpec& spec, v1
       deps_.recorder.UpdateJob(job);
     }
   }
-  INNERLOOP_RETURN_IF_ERROR(deps_.recorder.Flush());
+  INNERLOOP_RETURN_IF_ERROR(deps_.recorder.Flush(job.id()));
   return job;
 }
 
@@ -89,6 +89,13 @@ absl::StatusOr<v1::Job> CoordinatorImpl::ReviseTo(v1::JobSpec spec, v1::Job job)
 }
 
 absl::StatusOr<v1::Job> CoordinatorImpl::ReviseDone(v1::JobSpec spec, v1::Job row) {
+  {
+    // Before anything is stored: what is refused must not happen after a restart.
+    absl::MutexLock lock(&mu_);
+    if (stopping_) {
+      return absl::UnavailableError("the coordinator is stopping");
+    }
+  }
   const bool again = BeginsAgain(row, spec);
   *row.mutable_spec() = std::move(spec);
   if (!again) {
@@ -113,14 +120,14 @@ absl::StatusOr<v1::Job> CoordinatorImpl::ReviseDone(v1::JobSpec spec, v1::Job ro
   const std::string id = row.id();
   std::shared_ptr<JobRunner> runner = MakeRunner(std::move(row), std::move(data_set));
   absl::MutexLock lock(&mu_);
-  if (stopping_) {
-    return absl::UnavailableError("the coordinator is stopping");
-  }
   log_.Add(id, v1::LOG_SEVERITY_INFO,
            absl::StrCat("goes on from iteration ", past->checkpoint.metadata.iteration(), " to ",
                         runner->spec().iterations(), ", revised by a user"));
   runner->Restore(*std::move(past));
-  Begin(std::move(runner));
+  Begin(runner);
+  if (stopping_) {
+    runner->Suspend();  // it goes on after the restart
+  }
   Pump();
   return RowOf(jobs_.at(id));
 }

@@ -57,7 +57,13 @@ absl::StatusOr<v1::CollectGarbageResponse> CoordinatorImpl::CollectGarbage(
   if (!request.dry_run()) {
     INNERLOOP_RETURN_IF_ERROR(garbage.Remove());
   }
-  return garbage.response();
+  v1::CollectGarbageResponse response = garbage.response();
+  if (!request.dry_run()) {
+    for (const v1::CollectGarbageResponse::Item& item : response.items()) {
+      spdlog::info("{} {} is removed: {}", item.kind(), item.name(), item.why());
+    }
+  }
+  return response;
 }
 
 void CoordinatorImpl::CollectOldJobs() {
@@ -71,10 +77,6 @@ void CoordinatorImpl::CollectOldJobs() {
     const absl::StatusOr<v1::CollectGarbageResponse> removed = CollectGarbage(request);
     if (!removed.ok()) {
       spdlog::error("old jobs stay: {}", removed.status().ToString());
-      return;
-    }
-    for (const v1::CollectGarbageResponse::Item& item : removed->items()) {
-      spdlog::info("job {} is removed: {}", item.name(), item.why());
     }
   });
 }

@@ -14,9 +14,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "core/rpc/grpc_log.h"
+#include "core/support/arguments.h"
 #include "core/support/die_with_parent.h"
 #include "core/support/logging.h"
 #include "core/support/mutex_checks.h"
+#include "core/support/time_span.h"
 #include "core/support/version.h"
 #include "server/server.h"
 
@@ -34,16 +36,21 @@ struct Flags {
   bool die_with_parent = false;
 };
 
-CLI::Option* AddDuration(CLI::App& app, const std::string& name, absl::Duration& target,
-                         const std::string& help) {
+CLI::Option* AddDuration(CLI::App& app, const std::string& name, absl::Duration least,
+                         absl::Duration& target, const std::string& help) {
   return app
       .add_option_function<std::string>(
           name,
-          [name, &target](const std::string& text) {
-            if (!absl::ParseDuration(text, &target) || target <= absl::ZeroDuration()) {
-              throw CLI::ValidationError(
-                  name, absl::StrCat("'", text, "' is no time; one would be 10s or 5m"));
+          [name, least, &target](const std::string& text) {
+            const absl::StatusOr<absl::Duration> span = innerloop::ParseTimeSpan(text);
+            if (!span.ok()) {
+              throw CLI::ValidationError(name, std::string(span.status().message()));
             }
+            if (*span < least) {
+              throw CLI::ValidationError(
+                  name, absl::StrCat("'", text, "' is below ", absl::FormatDuration(least)));
+            }
+            target = *span;
           },
           help)
       ->type_name("TIME")
@@ -69,7 +76,7 @@ void AddFlags(CLI::App& app, Flags& flags) {
                "Without TLS: let --listen be reached from other machines, by anybody");
   app.add_flag("--insecure-metrics", options.insecure_metrics,
                "Let --metrics-listen, which is plaintext, be reached from other machines");
-  AddDuration(app, "--worker-timeout", options.worker_timeout,
+  AddDuration(app, "--worker-timeout", absl::Milliseconds(1), options.worker_timeout,
               "A worker that is silent for so long is lost");
   app.add_option("--max-parameters", options.max_parameters,
                  "Most scalars of a job's meta-parameters")
@@ -87,10 +94,10 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->capture_default_str();
   app.add_option("--tensorboard-dir", options.tensorboard_dir,
                  "Folder for TensorBoard's event files, DIR/NAME-ID for each job; empty: none");
-  AddDuration(app, "--metrics-retention", options.metrics_retention,
+  AddDuration(app, "--metrics-retention", absl::ZeroDuration(), options.metrics_retention,
               "How long an ended job's series stay on /metrics");
-  AddDuration(app, "--job-retention", options.job_retention,
-              "Remove ended jobs, with their history and checkpoints, after so long, e.g. 720h; 0: "
+  AddDuration(app, "--job-retention", absl::ZeroDuration(), options.job_retention,
+              "Remove ended jobs, with their history and checkpoints, after so long, e.g. 30d; 0: "
               "never");
   app.add_option("--log-level", flags.log.level, "trace, debug, info, warning, error or off")
       ->capture_default_str();
@@ -99,6 +106,7 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.set_version_flag(
       "--version", absl::StrCat(kProgram, " ", innerloop::kVersion, "\ngRPC ", grpc::Version()));
   // For programs that start a coordinator of their own.
+  app.add_flag("--at-rest", options.at_rest)->group("");
   app.add_flag("--die-with-parent", flags.die_with_parent)->group("");
 }
 
@@ -143,7 +151,7 @@ int Run(int argc, char** argv) {
       kProgram);
   AddFlags(app, flags);
   try {
-    app.parse(argc, argv);
+    app.parse(innerloop::ParserArguments(argc, argv));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) {  // --help, --version
       return app.exit(error);

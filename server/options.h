@@ -13,6 +13,8 @@ struct Options {
   // Folder of the coordinator's durable state; made when it is not there. One coordinator at a
   // time.
   std::string state_dir = "innerloop-state";
+  // Serves what is stored and goes on with no job: for a look at a copy of a state folder.
+  bool at_rest = false;
   // host:port for gRPC; port 0 takes any free one.
   std::string listen = "127.0.0.1:7400";
   // host:port for /metrics; empty: none.

@@ -12,6 +12,7 @@
 #include <spdlog/spdlog.h>
 
 #include "absl/base/call_once.h"
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "core/rpc/channel_arguments.h"
@@ -94,16 +95,14 @@ class AssembledServer final : public Server {
                                          .state = *state_,
                                          .checkpoints = checkpoints_,
                                          .data_sets = data_sets_,
-                                         .recorder = recorder_});
-    upkeep_ = std::make_unique<UpkeepService>(
-        options_, UpkeepService::Parts{.coordinator = *coordinator_,
-                                       .state = *state_,
-                                       .recorder = recorder_,
-                                       .clock = Clock::Real(),
-                                       .role = [this](const grpc::ServerContextBase& context) {
-                                         return gate_->RoleOf(context) == v1::ROLE_VIEWER ? "viewer"
-                                                                                          : "user";
-                                       }});
+                                         .recorder = recorder_,
+                                         .gate = *gate_});
+    upkeep_ =
+        std::make_unique<UpkeepService>(options_, UpkeepService::Parts{.coordinator = *coordinator_,
+                                                                       .state = *state_,
+                                                                       .recorder = recorder_,
+                                                                       .clock = Clock::Real(),
+                                                                       .gate = *gate_});
     adaptation_ = std::make_unique<AdaptationService>(*coordinator_, Clock::Real());
     work_ =
         std::make_unique<WorkService>(*coordinator_, data_sets_, *metrics_, WorkService::Options());
@@ -193,16 +192,27 @@ class AssembledServer final : public Server {
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Assemble(const Options& options) {
+  std::error_code ignored;  // the store says what is wrong with the folder
+  const bool made = std::filesystem::create_directories(options.state_dir, ignored);
   INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<StateStore> state,
                              StateStore::Open(options.state_dir));
+  std::unique_ptr<AssembledServer> server;
+  // Nothing half-made stays behind. While `state` or `server` has the folder's lock, it is no other
+  // coordinator's.
+  absl::Cleanup remove_again = [&] {
+    if (made) {
+      std::filesystem::remove_all(options.state_dir, ignored);
+    }
+  };
   StateSnapshot::RemoveAll(options.state_dir);
   INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<TokenStore> tokens,
                              TokenStore::Open(options.state_dir, Clock::Real()));
   INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<Metrics> metrics,
                              Metrics::Create(options.metrics_listen, options.state_dir));
-  auto server = std::make_unique<AssembledServer>(options, std::move(state), std::move(tokens),
-                                                  std::move(metrics));
+  server = std::make_unique<AssembledServer>(options, std::move(state), std::move(tokens),
+                                             std::move(metrics));
   INNERLOOP_RETURN_IF_ERROR(server->Start());
+  std::move(remove_again).Cancel();
   return server;
 }
 
@@ -224,13 +234,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Options& options) {
       return absl::InvalidArgumentError(absl::StrCat("--tensorboard-dir: ", made.message()));
     }
   }
-  const bool fresh = !std::filesystem::exists(options.state_dir);
-  absl::StatusOr<std::unique_ptr<Server>> server = Assemble(options);
-  if (!server.ok() && fresh) {
-    std::error_code ignored;
-    std::filesystem::remove_all(options.state_dir, ignored);
-  }
-  return server;
+  return Assemble(options);
 }
 
 }  // namespace innerloop::server

@@ -31,7 +31,7 @@ class Server {
   virtual std::shared_ptr<grpc::Channel> InProcessChannel() = 0;
 
   // Finishes the iterations under way, checkpoints, tells workers and watchers; returns when all
-  // is durable, at the latest some seconds after `patience`.
+  // is durable: unless the disk hangs, at the latest some seconds after `patience`.
   virtual void Stop(absl::Duration patience) = 0;
 };
 

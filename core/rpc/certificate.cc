@@ -77,6 +77,7 @@ absl::StatusOr<Certificate> ParseCertificate(absl::string_view pem) {
       .begins = ToTime(X509_get0_notBefore(x509.get())),
       .ends = ToTime(X509_get0_notAfter(x509.get())),
       .authority = X509_check_ca(x509.get()) == 1,
+      .for_servers = X509_check_purpose(x509.get(), X509_PURPOSE_SSL_SERVER, /*ca=*/0) == 1,
   };
 }
 

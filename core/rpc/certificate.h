@@ -29,6 +29,8 @@ struct Certificate {
   absl::Time ends;
   // May sign others.
   bool authority = false;
+  // Clients take it from who serves them.
+  bool for_servers = false;
 };
 
 // The first certificate of a PEM text. INVALID_ARGUMENT when there is none.

@@ -6,7 +6,9 @@
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 
+#include "absl/strings/str_cat.h"
 #include "core/rpc/call_headers.h"
+#include "core/rpc/certificate.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop {
@@ -81,6 +83,15 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(
     const TlsFiles& files, CallCheck check) {
   INNERLOOP_RETURN_IF_ERROR(CheckComplete(files));
   INNERLOOP_ASSIGN_OR_RETURN(const TlsTexts texts, ReadTlsFiles(files));
+  if (!files.empty()) {
+    INNERLOOP_ASSIGN_OR_RETURN(const Certificate certificate, ParseCertificate(texts.cert));
+    if (!certificate.for_servers) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--tls-cert '", files.cert, "' is of a ",
+          certificate.role.empty() ? "client" : certificate.role,
+          ", not of a coordinator: innerloop certs issue --role coordinator makes one"));
+    }
+  }
   return std::make_shared<CheckedCredentials>(texts, std::move(check));
 }
 

@@ -70,6 +70,21 @@ absl::string_view NeedText(Need need) {
   return "";
 }
 
+// Who calls, as its service's function is told; views of the context.
+IncomingCall CallOf(const grpc::ServerContextBase& context) {
+  const auto& headers = context.client_metadata();
+  const auto header = headers.find(kAuthorizationHeader);
+  const auto pem = context.auth_context()->FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME);
+  IncomingCall call;
+  if (header != headers.end()) {
+    call.authorization = {header->second.data(), header->second.size()};
+  }
+  if (!pem.empty()) {
+    call.certificate = {pem[0].data(), pem[0].size()};
+  }
+  return call;
+}
+
 }  // namespace
 
 absl::Status Gate::Check(const IncomingCall& call) {
@@ -122,20 +137,12 @@ absl::Status Gate::CheckRole(Need need, const IncomingCall& call) {
 }
 
 v1::Role Gate::RoleOf(const grpc::ServerContextBase& context) {
-  if (mode_ != Mode::kTls) {
-    return v1::ROLE_USER;
-  }
-  const auto& headers = context.client_metadata();
-  const auto header = headers.find(kAuthorizationHeader);
-  const auto pem = context.auth_context()->FindPropertyValues(GRPC_X509_PEM_CERT_PROPERTY_NAME);
-  IncomingCall call;
-  if (header != headers.end()) {
-    call.authorization = {header->second.data(), header->second.size()};
-  }
-  if (!pem.empty()) {
-    call.certificate = {pem[0].data(), pem[0].size()};
-  }
-  return CheckRole(Need::kUser, call).ok() ? v1::ROLE_USER : v1::ROLE_VIEWER;
+  return mode_ != Mode::kTls || CheckRole(Need::kUser, CallOf(context)).ok() ? v1::ROLE_USER
+                                                                             : v1::ROLE_VIEWER;
+}
+
+absl::Status Gate::CheckAgain(const grpc::ServerContextBase& context) {
+  return mode_ == Mode::kTls ? CheckRole(Need::kViewer, CallOf(context)) : absl::OkStatus();
 }
 
 }  // namespace innerloop::server

@@ -92,6 +92,7 @@ bool Dispatcher::Suits(const Worker& worker, const Lane& lane) {
 }
 
 void Dispatcher::Dispatch(absl::Duration now) {
+  PullNext();
   const auto any_free = [&] {
     return std::any_of(registry_.workers().begin(), registry_.workers().end(),
                        [](const auto& entry) { return entry.second.CanTake(); });

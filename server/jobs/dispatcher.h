@@ -36,7 +36,7 @@ class Dispatcher {
   // The lane gives up its present shards.
   void DropItems(const Lane* lane);
 
-  // Gives pending shards to free slots.
+  // Gives pending shards to free slots, and asks for announced results that there is room for.
   void Dispatch(absl::Duration now);
 
   // Reports. Those about items that a worker does not have (any more) change nothing.
@@ -50,8 +50,8 @@ class Dispatcher {
   // The stream is gone, and `why`: what it had goes back. Then removes the worker.
   void OnGone(const std::string& worker_id, absl::string_view why, absl::Duration now);
 
-  // Wants copies of slow shards, and parts with workers that hang.
-  void Tick(absl::Duration now);
+  // Wants copies of slow shards, and parts with workers that hang; returns how many.
+  int Tick(absl::Duration now);
 
   std::vector<std::shared_ptr<WorkerLink>> TakeTouched();
   void Send(Worker& worker, const v1::Instruction& instruction);

@@ -28,6 +28,9 @@ Dispatcher::Assignment Dispatcher::Remove(uint64_t work) {
     worker->items.erase(work);
     if (assignment.begun) {
       worker->incoming.erase(assignment.result.transfer());
+      if (assignment.result.announced() && !assignment.pulled) {
+        worker->link->Forget(assignment.result.transfer());
+      }
     } else {
       --worker->busy;
     }
@@ -56,11 +59,15 @@ void Dispatcher::Drop(uint64_t work) {
 bool Dispatcher::OnResult(Worker& worker, const v1::ResultBegin& result, absl::Duration now) {
   const uint64_t work = result.work_id();
   Assignment* item = Find(worker, work);
-  if (item == nullptr || item->begun) {
-    return false;
-  }
-  if (const absl::Status check = item->lane->Check(item->shard, result); !check.ok()) {
-    Fail(work, check);
+  const bool known = item != nullptr && !item->begun;
+  const absl::Status check = known ? item->lane->Check(item->shard, result) : absl::OkStatus();
+  if (!known || !check.ok()) {
+    if (result.announced()) {
+      worker.link->Forget(result.transfer());
+    }
+    if (known) {
+      Fail(work, check);
+    }
     return false;
   }
   item->begun = true;
@@ -76,7 +83,6 @@ bool Dispatcher::OnResult(Worker& worker, const v1::ResultBegin& result, absl::D
   worker.incoming[result.transfer()] = work;
   if (result.announced()) {
     announced_.push_back(work);
-    PullNext();
   }
   return !result.announced();
 }
@@ -119,7 +125,6 @@ void Dispatcher::OnBuffer(Worker& worker, uint64_t transfer, FlatBuffer buffer,
   const uint64_t work = it->second;
   const v1::ResultBegin result = items_.at(work).result;
   Complete(work, result, std::move(buffer), now);
-  PullNext();
 }
 
 void Dispatcher::Complete(uint64_t work, const v1::ResultBegin& result, FlatBuffer buffer,
@@ -258,10 +263,10 @@ void Dispatcher::OnGone(const std::string& worker_id, absl::string_view why, abs
                  item.lane);
   }
   registry_.Remove(worker_id, now);
-  PullNext();
 }
 
-void Dispatcher::Tick(absl::Duration now) {
+int Dispatcher::Tick(absl::Duration now) {
+  int parted = 0;
   // Collected first: a lane that fails takes its items and itself away.
   std::vector<uint64_t> timed_out;
   for (const auto& state : lanes_) {
@@ -292,8 +297,10 @@ void Dispatcher::Tick(absl::Duration now) {
       OnReturned(worker, other);
     }
     registry_.Remove(worker_id, now);
+    ++parted;
     AfterVerdict(item.lane->board().Lost(work, name), item.lane);
   }
+  return parted;
 }
 
 }  // namespace innerloop::server

@@ -52,6 +52,9 @@ absl::Status Garbage::Find(const v1::CollectGarbageRequest& request,
 void Garbage::FindJobs(absl::Duration age,
                        const std::function<absl::Status(const std::string& id)>& delete_job) {
   for (const v1::Job& job : jobs_.ended) {
+    if (!job.has_ended()) {
+      continue;  // nobody knows how old it is
+    }
     const absl::Time ended =
         absl::FromUnixNanos(google::protobuf::util::TimeUtil::TimestampToNanoseconds(job.ended()));
     const auto pin = jobs_.pinned.lower_bound({job.id(), 0});

@@ -7,11 +7,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/job/adaptation.h"
 #include "core/job/check_data.h"
 #include "core/job/doubts.h"
 #include "core/job/feature_statistics.h"
 #include "core/job/job_spec.h"
 #include "core/job/task_view.h"
+#include "core/support/checksum.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::server {
@@ -42,6 +44,21 @@ absl::Status CheckExamples(const std::optional<v1::DataSetDescription>& data_set
     submission->doubts = DoubtsAbout(resolved, &*examples);
   }
   return FillFeatureStatistics(*examples, *resolved.mutable_tasks());
+}
+
+// Workers standardise examples by them, number by number.
+absl::Status CheckFeatureStatistics(const v1::GroupedTasks& tasks, const TaskShape& shape) {
+  int64_t numbers = 1;
+  for (const int64_t length : shape.input) {
+    numbers *= length;
+  }
+  const int means = tasks.feature_means_size();
+  const int scales = tasks.feature_scales_size();
+  return means == scales && (means == 0 || means == numbers)
+             ? absl::OkStatus()
+             : absl::InvalidArgumentError(absl::StrCat("tasks.grouped.feature_means has ", means,
+                                                       " values and feature_scales ", scales,
+                                                       "; an example has ", numbers));
 }
 
 }  // namespace
@@ -117,6 +134,25 @@ absl::StatusOr<Submission> Prepare(const v1::JobSpec& spec, DataSetStore& data_s
     result.init_from = std::move(from);
   }
   return result;
+}
+
+absl::Status ResolveSent(v1::CheckpointMetadata& metadata) {
+  if (metadata.optimizer_steps() > metadata.iteration()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "optimizer_steps is ", metadata.optimizer_steps(), "; after ", metadata.iteration(),
+        " iterations at most ", metadata.iteration(), " can be"));
+  }
+  const std::optional<std::string> name = DataSetOf(metadata.spec());
+  if (name.has_value() && !IsSha256Hex(metadata.data_set().sha256())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "data_set.sha256 is '", metadata.data_set().sha256().substr(0, 64),
+        "'; it must be the SHA-256 of the data set '", *name, "', 64 lower-case hex digits"));
+  }
+  const v1::DataSetDescription* data_set = metadata.has_data_set() ? &metadata.data_set() : nullptr;
+  INNERLOOP_ASSIGN_OR_RETURN(*metadata.mutable_spec(), ResolveJobSpec(metadata.spec(), data_set));
+  INNERLOOP_ASSIGN_OR_RETURN(const TaskShape shape, ShapeOfTasks(metadata.spec(), data_set));
+  INNERLOOP_RETURN_IF_ERROR(CheckFeatureStatistics(metadata.spec().tasks().grouped(), shape));
+  return DescribeModel(metadata).status();
 }
 
 absl::StatusOr<v1::JobSpec> PrepareRevision(const v1::JobSpec& before, const v1::JobSpec& spec,

@@ -34,6 +34,10 @@ absl::StatusOr<Submission> Prepare(const v1::JobSpec& spec, DataSetStore& data_s
 absl::StatusOr<v1::JobSpec> PrepareRevision(const v1::JobSpec& before, const v1::JobSpec& spec,
                                             DataSetStore& data_sets);
 
+// Resolves the job of a checkpoint that a user sent, which need not be what a coordinator wrote,
+// but is used from then on. INVALID_ARGUMENT says what of it cannot be.
+absl::Status ResolveSent(v1::CheckpointMetadata& metadata);
+
 // The data set of a resolved job; nullopt for generated tasks. NOT_FOUND when it was removed, with
 // how to bring it back.
 absl::StatusOr<std::optional<v1::DataSetDescription>> FindDataSet(const v1::JobSpec& spec,

@@ -30,7 +30,7 @@ namespace {
 constexpr std::array<v1::JobState, 7> kStates = {
     v1::JOB_STATE_QUEUED,    v1::JOB_STATE_RUNNING, v1::JOB_STATE_PAUSED,   v1::JOB_STATE_FINISHING,
     v1::JOB_STATE_SUCCEEDED, v1::JOB_STATE_FAILED,  v1::JOB_STATE_CANCELLED};
-constexpr std::array<const char*, 3> kReasons = {"left", "lost", "silent"};
+constexpr std::array<const char*, 4> kReasons = {"left", "lost", "silent", "hung"};
 
 // What the page holds. Read by the HTTP server's threads, written by the coordinator's.
 // Thread-safe.

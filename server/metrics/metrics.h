@@ -15,8 +15,9 @@ namespace innerloop::server {
 // Phases of an iteration, for innerloop_iteration_phase_seconds.
 enum class Phase { kCompute, kReduce, kOuterStep, kTotal };
 
-// Why a worker's connection ended: it had drained, its stream broke, it gave no sign of life.
-enum class Gone { kLeft, kLost, kSilent };
+// Why a worker's connection ended: it had drained, its stream broke, it gave no sign of life, a
+// shard took it too long.
+enum class Gone { kLeft, kLost, kSilent, kHung };
 
 // How far a job is.
 struct Progress {

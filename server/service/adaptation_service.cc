@@ -37,7 +37,7 @@ absl::StatusOr<std::shared_ptr<const AdaptationRecipe>> AdaptationService::Find(
 absl::StatusOr<Adapted> AdaptationService::Run(const grpc::ServerContext& context,
                                                const Pinned& pinned, v1::AdaptationTask task) {
   return Await<Adapted>(context, stopping_, [&](std::function<void(absl::StatusOr<Adapted>)> done) {
-    coordinator_.Adapt(pinned, std::move(task), std::move(done));
+    return coordinator_.Adapt(pinned, std::move(task), std::move(done));
   });
 }
 

@@ -18,33 +18,41 @@
 namespace innerloop::server {
 
 // Calls `start` with a callback and waits until that is called, at most until the caller went away
-// (CANCELLED; noticed after half a second) or the coordinator stops (UNAVAILABLE). The callback may
-// be called later, too.
+// (CANCELLED; noticed after half a second) or the coordinator stops (UNAVAILABLE). Then it calls
+// what `start` returned, which gives up what was started. The callback may be called later, too.
 template <typename T>
-absl::StatusOr<T> Await(const grpc::ServerContext& context, const absl::Notification& stopping,
-                        absl::FunctionRef<void(std::function<void(absl::StatusOr<T>)>)> start) {
+absl::StatusOr<T> Await(
+    const grpc::ServerContext& context, const absl::Notification& stopping,
+    absl::FunctionRef<std::function<void()>(std::function<void(absl::StatusOr<T>)>)> start) {
   struct Waiting {
     absl::Mutex mutex;
     bool done ABSL_GUARDED_BY(mutex) = false;
     absl::StatusOr<T> result ABSL_GUARDED_BY(mutex);
   };
   const auto waiting = std::make_shared<Waiting>();
-  start([waiting](absl::StatusOr<T> result) {
+  const std::function<void()> give_up = start([waiting](absl::StatusOr<T> result) {
     const absl::MutexLock lock(&waiting->mutex);
     waiting->result = std::move(result);
     waiting->done = true;
   });
-  const absl::MutexLock lock(&waiting->mutex);
-  while (
-      !waiting->mutex.AwaitWithTimeout(absl::Condition(&waiting->done), absl::Milliseconds(500))) {
-    if (context.IsCancelled()) {
-      return absl::CancelledError("the caller went away");
+  absl::Status over;
+  {
+    const absl::MutexLock lock(&waiting->mutex);
+    while (over.ok() && !waiting->mutex.AwaitWithTimeout(absl::Condition(&waiting->done),
+                                                         absl::Milliseconds(500))) {
+      if (context.IsCancelled()) {
+        over = absl::CancelledError("the caller went away");
+      } else if (stopping.HasBeenNotified()) {
+        over = absl::UnavailableError("the coordinator is stopping");
+      }
     }
-    if (stopping.HasBeenNotified()) {
-      return absl::UnavailableError("the coordinator is stopping");
+    if (over.ok()) {
+      return std::move(waiting->result);
     }
   }
-  return std::move(waiting->result);
+  // Without the lock: it calls back.
+  give_up();
+  return over;
 }
 
 }  // namespace innerloop::server

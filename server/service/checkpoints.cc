@@ -10,6 +10,7 @@
 #include "core/checkpoint/checkpoint.h"
 #include "core/support/status_macros.h"
 #include "core/tensor/transfer.h"
+#include "server/jobs/job_loader.h"
 #include "server/service/received_file.h"
 #include "server/service/request_checks.h"
 #include "server/service/training_service.h"
@@ -96,10 +97,11 @@ grpc::Status TrainingService::DownloadCheckpoint(grpc::ServerContext* context,
 
 absl::StatusOr<v1::Job> TrainingService::Adopt(const std::string& path) {
   absl::StatusOr<Checkpoint> checkpoint = ReadCheckpoint(path);
-  if (!checkpoint.ok()) {
-    return absl::Status(
-        checkpoint.status().code(),
-        absl::StrCat("the checkpoint that was sent is refused: ", checkpoint.status().message()));
+  const absl::Status good =
+      checkpoint.ok() ? ResolveSent(checkpoint->metadata) : checkpoint.status();
+  if (!good.ok()) {
+    return absl::Status(good.code(),
+                        absl::StrCat("the checkpoint that was sent is refused: ", good.message()));
   }
   const std::string id = FreshId();
   checkpoint->metadata.set_job_id(id);

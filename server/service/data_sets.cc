@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include <spdlog/spdlog.h>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
@@ -56,7 +58,11 @@ grpc::Status TrainingService::UploadDataSet(grpc::ServerContext* /*context*/,
       return ToGrpc(status);
     }
   } while (reader->Read(&request));
-  return Answer(parts_.data_sets.Finish(file), response);
+  absl::StatusOr<v1::DataSetDescription> finished = parts_.data_sets.Finish(file);
+  if (finished.ok()) {
+    spdlog::info("data set '{}' is added, SHA-256 {}", finished->name(), finished->sha256());
+  }
+  return Answer(std::move(finished), response);
 }
 
 grpc::Status TrainingService::ListDataSets(grpc::ServerContext* /*context*/,
@@ -98,7 +104,11 @@ grpc::Status TrainingService::DeleteDataSet(grpc::ServerContext* /*context*/,
         absl::StrCat("data set '", request->data_set(), "' is needed to evaluate or extend ",
                      JobList(ended), "; delete what needs it, or force the removal (--force)")));
   }
-  return ToGrpc(parts_.data_sets.Delete(request->data_set()));
+  const absl::Status removed = parts_.data_sets.Delete(request->data_set());
+  if (removed.ok()) {
+    spdlog::info("data set '{}' is removed by a user", found->name());
+  }
+  return ToGrpc(removed);
 }
 
 }  // namespace innerloop::server

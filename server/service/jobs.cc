@@ -169,6 +169,9 @@ grpc::Status TrainingService::WatchJob(grpc::ServerContext* context,
     if (stopping_.HasBeenNotified()) {
       return ToGrpc(Stopping());
     }
+    if (const absl::Status status = parts_.gate.CheckAgain(*context); !status.ok()) {
+      return ToGrpc(status);
+    }
     seen = parts_.coordinator.AwaitEvents(request->id(), seen, kPatience);
     const absl::StatusOr<v1::JobEvents> events = watch.Next();
     if (!events.ok()) {
@@ -200,7 +203,7 @@ grpc::Status TrainingService::Evaluate(grpc::ServerContext* context,
   return Answer(
       Await<v1::Evaluation>(*context, stopping_,
                             [&](std::function<void(absl::StatusOr<v1::Evaluation>)> done) {
-                              parts_.coordinator.Evaluate(*request, std::move(done));
+                              return parts_.coordinator.Evaluate(*request, std::move(done));
                             }),
       response);
 }

@@ -26,6 +26,16 @@ void StreamLink::Flush() {
   WriteNext();
 }
 
+void StreamLink::Forget(uint64_t transfer) {
+  absl::MutexLock lock(&mu_);
+  forgotten_.push_back(transfer);
+}
+
+std::vector<uint64_t> StreamLink::TakeForgotten() {
+  absl::MutexLock lock(&mu_);
+  return std::exchange(forgotten_, {});
+}
+
 void StreamLink::WriteNext() {
   if (reactor_ == nullptr || writing_ || finished_) {
     return;

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include <grpcpp/alarm.h>
 #include <grpcpp/server_context.h>
@@ -28,6 +29,7 @@ class StreamLink final : public WorkerLink, public std::enable_shared_from_this<
   void Send(const v1::Instruction& instruction) override;
   void SendBuffer(std::shared_ptr<const EncodedBuffer> buffer, uint64_t transfer) override;
   void Flush() override;
+  void Forget(uint64_t transfer) override;
   void Close(const absl::Status& reason) override;
 
   // Closes the stream unless Greeted() is called in time.
@@ -36,6 +38,8 @@ class StreamLink final : public WorkerLink, public std::enable_shared_from_this<
   // From the reactor.
   void OnWriteDone(bool ok);
   void Detach();
+  // What Forget was called with since the last time.
+  std::vector<uint64_t> TakeForgotten();
 
  private:
   void WriteNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -47,6 +51,7 @@ class StreamLink final : public WorkerLink, public std::enable_shared_from_this<
   Reactor* reactor_ ABSL_GUARDED_BY(mu_);
   grpc::CallbackServerContext* context_ ABSL_GUARDED_BY(mu_);
   OutgoingQueue queue_ ABSL_GUARDED_BY(mu_);
+  std::vector<uint64_t> forgotten_ ABSL_GUARDED_BY(mu_);
   // Being written.
   grpc::ByteBuffer batch_ ABSL_GUARDED_BY(mu_);
   bool writing_ ABSL_GUARDED_BY(mu_) = false;

@@ -6,6 +6,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "innerloop/v1/training.grpc.pb.h"
+#include "server/access/gate.h"
 #include "server/coordinator.h"
 #include "server/options.h"
 
@@ -21,6 +22,7 @@ class TrainingService final : public v1::Training::Service {
     CheckpointStore& checkpoints;
     DataSetStore& data_sets;
     Recorder& recorder;
+    Gate& gate;
   };
   TrainingService(Options options, const Parts& parts);
 

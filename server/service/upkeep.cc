@@ -7,6 +7,7 @@
 
 #include <google/protobuf/util/time_util.h>
 
+#include "core/rpc/certificate.h"
 #include "core/support/status_macros.h"
 #include "core/support/version.h"
 #include "server/jobs/job_machine.h"
@@ -26,8 +27,8 @@ absl::Status Stopping() { return absl::UnavailableError("the coordinator is stop
 
 }  // namespace
 
-UpkeepService::UpkeepService(Options options, Parts parts)
-    : options_(std::move(options)), parts_(std::move(parts)), started_(parts_.clock.Now()) {}
+UpkeepService::UpkeepService(Options options, const Parts& parts)
+    : options_(std::move(options)), parts_(parts), started_(parts_.clock.Now()) {}
 
 grpc::Status UpkeepService::GetServerInfo(grpc::ServerContext* context,
                                           const v1::GetServerInfoRequest* /*request*/,
@@ -37,7 +38,7 @@ grpc::Status UpkeepService::GetServerInfo(grpc::ServerContext* context,
   *response->mutable_started() =
       google::protobuf::util::TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(started_));
   response->set_tls(!options_.tls.empty());
-  response->set_role(parts_.role(*context));
+  response->set_role(parts_.gate.RoleOf(*context) == v1::ROLE_VIEWER ? kRoleViewer : kRoleUser);
   std::error_code error;
   const std::filesystem::space_info space = std::filesystem::space(options_.state_dir, error);
   if (!error) {
@@ -75,6 +76,9 @@ grpc::Status UpkeepService::ReadLog(grpc::ServerContext* context, const v1::Read
   while (!context->IsCancelled()) {
     if (stopping_.HasBeenNotified()) {
       return ToGrpc(Stopping());
+    }
+    if (const absl::Status status = parts_.gate.CheckAgain(*context); !status.ok()) {
+      return ToGrpc(status);
     }
     // The job before its log: once it has ended, all of it is there.
     const absl::StatusOr<v1::Job> job = parts_.coordinator.Get(id);

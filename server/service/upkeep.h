@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,6 +11,7 @@
 #include "absl/time/time.h"
 #include "core/support/clock.h"
 #include "innerloop/v1/upkeep.grpc.pb.h"
+#include "server/access/gate.h"
 #include "server/coordinator.h"
 #include "server/options.h"
 
@@ -26,10 +26,9 @@ class UpkeepService final : public v1::Upkeep::Service {
     StateStore& state;
     Recorder& recorder;
     const Clock& clock;
-    // Of a call's caller: "user" or "viewer".
-    std::function<std::string(const grpc::ServerContextBase&)> role;
+    Gate& gate;
   };
-  UpkeepService(Options options, Parts parts);
+  UpkeepService(Options options, const Parts& parts);
 
   // Ends the calls that wait with UNAVAILABLE. Once, before the server shuts down.
   void Stop() { stopping_.Notify(); }

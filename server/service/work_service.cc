@@ -19,7 +19,7 @@
 namespace innerloop::server {
 namespace {
 
-// Announced results of one stream that were neither sent nor dropped for good.
+// Results of one stream that are coming or wait to be asked for.
 constexpr size_t kMostTransfers = 4096;
 constexpr absl::Duration kAliveEvery = absl::Seconds(1);
 
@@ -64,7 +64,7 @@ class WorkerStream final : public StreamLink::Reactor, private BatchHandler {
   }
 
  private:
-  // A result's frames, from its ResultBegin to its last frame.
+  // A result's frames, from its ResultBegin to its last frame, or until the coordinator forgets it.
   struct Incoming {
     uint64_t work_id = 0;
     uint64_t bytes = 0;
@@ -110,6 +110,9 @@ class WorkerStream final : public StreamLink::Reactor, private BatchHandler {
     if (result.bytes() % sizeof(float) != 0) {
       return absl::InvalidArgumentError(
           absl::StrCat("a result has ", result.bytes(), " bytes, which is no multiple of 4"));
+    }
+    for (const uint64_t transfer : link_->TakeForgotten()) {
+      incoming_.erase(transfer);
     }
     if (incoming_.size() >= kMostTransfers) {
       return absl::ResourceExhaustedError(

@@ -276,17 +276,16 @@ absl::StatusOr<std::string> CheckpointStore::Resolve(const std::string& text) {
 }
 
 absl::StatusOr<std::string> CheckpointStore::PathOf(const std::string& text) {
-  INNERLOOP_ASSIGN_OR_RETURN(const Reference reference, Parse(text));
-  if (!reference.best && !reference.iteration.has_value()) {
-    INNERLOOP_ASSIGN_OR_RETURN(const std::vector<v1::CheckpointInfo> infos, List(reference.job_id));
-    if (!infos.empty()) {
-      return infos.back().path();
-    }
+  INNERLOOP_ASSIGN_OR_RETURN(const std::string pinned, Resolve(text));
+  INNERLOOP_ASSIGN_OR_RETURN(const Reference reference, Parse(pinned));
+  std::string path = PathOf(reference.job_id, *reference.iteration);
+  const absl::Status whole = Examine(path, /*best=*/false).status();
+  if (absl::IsNotFound(whole)) {
+    // Names those that there are.
+    INNERLOOP_RETURN_IF_ERROR(Read(text, nullptr).status());
   }
-  // Reads it for the same errors as Read's; the file may have been damaged since it was written.
-  INNERLOOP_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Read(text, nullptr));
-  return absl::StrCat(Folder(reference.job_id), "/",
-                      CheckpointFileName(checkpoint.metadata.iteration()));
+  INNERLOOP_RETURN_IF_ERROR(whole);
+  return path;
 }
 
 std::string CheckpointStore::PathOf(const std::string& job_id, uint64_t iteration) const {

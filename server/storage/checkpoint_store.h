@@ -35,7 +35,7 @@ class CheckpointStore {
   absl::StatusOr<Checkpoint> Read(const std::string& reference, std::vector<std::string>* damaged);
   // "ID@ITERATION" of the one that Read would take; reads no file that it verified before.
   absl::StatusOr<std::string> Resolve(const std::string& reference);
-  // The file that Read would take.
+  // The file that Read would take; reads none that it verified before.
   absl::StatusOr<std::string> PathOf(const std::string& reference);
   std::string PathOf(const std::string& job_id, uint64_t iteration) const;
   // Of all files; 0 without.

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/dataset/dataset.h"
+#include "core/support/checksum.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::server {
@@ -27,7 +28,23 @@ absl::Status CheckRequest(const v1::BeginDataSetUploadRequest& file) {
         absl::StrCat("name is '", absl::string_view(name).substr(0, kMaxNameLength),
                      "'; it should be 1 to 100 characters of A-Z a-z 0-9 . _ -"));
   }
+  if (IsSha256Hex(name)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("name is '", name,
+                     "'; 64 hexadecimal digits stand for the data set of that SHA-256: give it "
+                     "another name"));
+  }
   return absl::OkStatus();
+}
+
+absl::Status Unknown(absl::string_view name_or_sha256,
+                     const std::vector<v1::DataSetDescription>& known) {
+  return absl::NotFoundError(absl::StrCat(
+      "unknown data set '", name_or_sha256.substr(0, kMaxNameLength), "'; known: ",
+      known.empty() ? "none"
+                    : absl::StrJoin(known, ", ", [](std::string* out, const auto& data_set) {
+                        absl::StrAppend(out, data_set.name());
+                      })));
 }
 
 v1::StoredFile FileOf(const v1::BeginDataSetUploadRequest& request) {
@@ -46,7 +63,7 @@ DataSetStore::DataSetStore(const std::string& state_dir, uint64_t quota, StateSt
 
 absl::StatusOr<v1::DataSetDescription> DataSetStore::Bind(
     const v1::BeginDataSetUploadRequest& file) {
-  INNERLOOP_ASSIGN_OR_RETURN(v1::DataSetDescription description, Find(file.sha256()));
+  INNERLOOP_ASSIGN_OR_RETURN(v1::DataSetDescription description, FindBySha256(file.sha256()));
   description.set_name(file.name());
   INNERLOOP_RETURN_IF_ERROR(state_.PutDataSet(description));
   return description;
@@ -87,31 +104,40 @@ absl::StatusOr<std::vector<v1::DataSetDescription>> DataSetStore::List() {
 }
 
 absl::StatusOr<v1::DataSetDescription> DataSetStore::Find(absl::string_view name_or_sha256) {
+  if (IsSha256Hex(name_or_sha256)) {
+    return FindBySha256(name_or_sha256);
+  }
   INNERLOOP_ASSIGN_OR_RETURN(std::vector<v1::DataSetDescription> all, state_.DataSets());
   for (v1::DataSetDescription& data_set : all) {
-    if (name_or_sha256 == data_set.name() || name_or_sha256 == data_set.sha256()) {
+    if (data_set.name() == name_or_sha256) {
+      return std::move(data_set);
+    }
+  }
+  return Unknown(name_or_sha256, all);
+}
+
+absl::StatusOr<v1::DataSetDescription> DataSetStore::FindBySha256(absl::string_view sha256) {
+  INNERLOOP_ASSIGN_OR_RETURN(std::vector<v1::DataSetDescription> all, state_.DataSets());
+  for (v1::DataSetDescription& data_set : all) {
+    if (data_set.sha256() == sha256) {
       return std::move(data_set);
     }
   }
   // A running job keeps the bytes of a name that stands for others now.
-  if (files_.Find(name_or_sha256).has_value()) {
+  if (files_.Find(sha256).has_value()) {
     INNERLOOP_ASSIGN_OR_RETURN(const std::shared_ptr<const Dataset> dataset,
-                               Dataset::Open(PathOf(name_or_sha256)));
+                               Dataset::Open(PathOf(sha256)));
     v1::DataSetDescription description = dataset->Describe();
-    description.set_sha256(std::string(name_or_sha256));
+    description.set_sha256(std::string(sha256));
     return description;
   }
-  return absl::NotFoundError(absl::StrCat(
-      "unknown data set '", name_or_sha256.substr(0, kMaxNameLength), "'; known: ",
-      all.empty() ? "none" : absl::StrJoin(all, ", ", [](std::string* out, const auto& data_set) {
-        absl::StrAppend(out, data_set.name());
-      })));
+  return Unknown(sha256, all);
 }
 
 absl::Status DataSetStore::Delete(absl::string_view name_or_sha256) {
   const absl::MutexLock lock(&mutex_);
   INNERLOOP_ASSIGN_OR_RETURN(const v1::DataSetDescription found, Find(name_or_sha256));
-  const bool by_name = name_or_sha256 == found.name();
+  const bool by_name = !IsSha256Hex(name_or_sha256);
   INNERLOOP_ASSIGN_OR_RETURN(const std::vector<v1::DataSetDescription> all, state_.DataSets());
   bool last = true;
   for (const v1::DataSetDescription& data_set : all) {

@@ -23,7 +23,8 @@ class DataSetStore {
   DataSetStore(const std::string& state_dir, uint64_t quota, StateStore& state);
 
   // Where the upload goes on. RESOURCE_EXHAUSTED beyond the quota; INVALID_ARGUMENT for a bad name
-  // or hash. When the bytes are there already, the name is bound to them and `complete` is set.
+  // (one of 64 hexadecimal digits would be taken for a hash) or hash. When the bytes are there
+  // already, the name is bound to them and `complete` is set.
   absl::StatusOr<v1::BeginUploadResponse> Begin(const v1::BeginDataSetUploadRequest& request);
   // OUT_OF_RANGE when offset is not where the upload stands.
   absl::Status Append(const v1::BeginDataSetUploadRequest& file, uint64_t offset,
@@ -34,8 +35,9 @@ class DataSetStore {
   absl::StatusOr<v1::DataSetDescription> Finish(const v1::BeginDataSetUploadRequest& file);
 
   absl::StatusOr<std::vector<v1::DataSetDescription>> List();
-  // By name or hash. NOT_FOUND lists the known names.
+  // By name or hash: 64 lower-case hexadecimal digits are a hash. NOT_FOUND lists the known names.
   absl::StatusOr<v1::DataSetDescription> Find(absl::string_view name_or_sha256);
+  absl::StatusOr<v1::DataSetDescription> FindBySha256(absl::string_view sha256);
   std::string PathOf(absl::string_view sha256) const { return files_.PathOf(sha256); }
   // By name: the bytes go with the last name that stands for them. By hash: all its names.
   absl::Status Delete(absl::string_view name_or_sha256);

@@ -54,9 +54,19 @@ struct Batch {
 
 struct Waiter {
   uint64_t number = 0;
+  // Whose errors it is told; those of all jobs without.
+  std::optional<std::string> job_id;
   absl::Status error;
   bool done = false;
 };
+
+// By job: what could not be written.
+using Errors = std::map<std::string, absl::Status>;
+
+absl::Status ErrorOf(const Errors& errors, const std::optional<std::string>& job_id) {
+  const auto error = job_id.has_value() ? errors.find(*job_id) : errors.begin();
+  return error == errors.end() ? absl::OkStatus() : error->second;
+}
 
 // `older` goes before what `newer` holds already.
 void PutBefore(Unwritten older, Unwritten& newer) {
@@ -138,6 +148,9 @@ struct Recorder::State {
   absl::Status WriteJob(const std::string& id, const Unwritten& pending);
   void WriteBatch() ABSL_LOCKS_EXCLUDED(mutex);
   void TakeBack(const std::string& id, Unwritten pending) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // Returns when everything queued before the call, and then `work`, is done.
+  absl::Status Await(std::optional<std::string> job_id, std::function<absl::Status()> work)
+      ABSL_LOCKS_EXCLUDED(mutex);
 };
 
 void Recorder::State::Run() {
@@ -198,12 +211,10 @@ void Recorder::State::WriteBatch() {
     batch = &*writing;
   }
   const absl::Duration began = clock.Monotonic();
-  absl::Status error;
-  std::map<std::string, absl::Status> failed;
+  Errors failed;
   for (const auto& [id, pending] : batch->jobs) {
     if (absl::Status status = WriteJob(id, pending); !status.ok()) {
       spdlog::error("job {}: its history is not written: {}", id, status.ToString());
-      error.Update(status);
       failed.emplace(id, std::move(status));
     } else if (boards != nullptr) {
       boards->Record(id, pending.job.has_value() ? &*pending.job : nullptr, pending.iterations,
@@ -221,10 +232,10 @@ void Recorder::State::WriteBatch() {
     } else {
       written = checkpoints.Write(queued->checkpoint, queued->best, queued->keep);
     }
-    error.Update(written.status());
   }
-  if (batch->pause && error.ok()) {
-    error = batch->pause();
+  absl::Status paused;
+  if (batch->pause && failed.empty()) {
+    paused = batch->pause();
   }
   if (const absl::Duration took = clock.Monotonic() - began; took > absl::Seconds(5)) {
     spdlog::warn("writing took {}", absl::FormatDuration(took));
@@ -245,8 +256,11 @@ void Recorder::State::WriteBatch() {
     writing.reset();
     for (Waiter* waiter : waiters) {
       if (waiter->number >= number) {
-        waiter->error.Update(error);
+        waiter->error.Update(ErrorOf(failed, waiter->job_id));
         waiter->done = waiter->number == number;
+      }
+      if (waiter->done) {
+        waiter->error.Update(paused);
       }
     }
     waiters.erase(std::remove_if(waiters.begin(), waiters.end(),
@@ -306,17 +320,25 @@ void Recorder::AddLog(v1::LogEntry entry) {
   }
 }
 
-absl::Status Recorder::Flush() { return Pause(nullptr); }
+absl::Status Recorder::State::Await(std::optional<std::string> job_id,
+                                    std::function<absl::Status()> work) {
+  Waiter waiter;
+  waiter.job_id = std::move(job_id);
+  const absl::MutexLock lock(&mutex);
+  waiter.number = batches.back().number;
+  batches.back().pause = std::move(work);
+  CloseBatch();
+  waiters.push_back(&waiter);
+  mutex.Await(absl::Condition(&waiter.done));
+  return waiter.error;
+}
+
+absl::Status Recorder::Flush() { return state_->Await(std::nullopt, nullptr); }
+
+absl::Status Recorder::Flush(const std::string& job_id) { return state_->Await(job_id, nullptr); }
 
 absl::Status Recorder::Pause(std::function<absl::Status()> work) {
-  Waiter waiter;
-  const absl::MutexLock lock(&state_->mutex);
-  waiter.number = state_->batches.back().number;
-  state_->batches.back().pause = std::move(work);
-  state_->CloseBatch();
-  state_->waiters.push_back(&waiter);
-  state_->mutex.Await(absl::Condition(&waiter.done));
-  return waiter.error;
+  return state_->Await(std::nullopt, std::move(work));
 }
 
 void Recorder::Forget(const std::string& job_id) {

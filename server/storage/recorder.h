@@ -46,8 +46,11 @@ class Recorder {
   // written.
   absl::Status Pause(std::function<absl::Status()> work);
 
-  // Returns when everything queued before the call is durable, with the first error.
+  // Returns when everything queued before the call is durable, with the first error. That a
+  // checkpoint could not be written is its `done`'s to know, and no error here.
   absl::Status Flush();
+  // The same, with the first error of this job alone.
+  absl::Status Flush(const std::string& job_id);
 
   // Forgets what is queued for a job (before it is deleted).
   void Forget(const std::string& job_id);

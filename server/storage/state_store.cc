@@ -11,6 +11,7 @@
 #include "core/support/file_system.h"
 #include "core/support/status_macros.h"
 #include "server/storage/folder_lock.h"
+#include "server/storage/leftovers.h"
 #include "server/storage/log_store.h"
 #include "server/storage/sqlite.h"
 
@@ -183,6 +184,15 @@ class SqliteStateStore final : public StateStore {
     return records;
   }
 
+  absl::StatusOr<uint64_t> HistoryEnd(const std::string& job_id) override {
+    const absl::MutexLock lock(&mutex_);
+    Statement statement =
+        database_->Prepare("SELECT ifnull(max(last) + 1, 0) FROM history WHERE job_id = ?1");
+    statement.Bind(1, absl::string_view(job_id));
+    INNERLOOP_RETURN_IF_ERROR(statement.Step().status());
+    return static_cast<uint64_t>(statement.Integer(0));
+  }
+
   absl::StatusOr<std::vector<v1::Evaluation>> Evaluations(const std::string& job_id,
                                                           uint64_t from) override {
     const absl::MutexLock lock(&mutex_);
@@ -336,6 +346,7 @@ class SqliteStateStore final : public StateStore {
 absl::StatusOr<std::unique_ptr<StateStore>> StateStore::Open(const std::string& state_dir) {
   INNERLOOP_RETURN_IF_ERROR(FileSystem::Real().MakeFolder(state_dir));
   INNERLOOP_ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(state_dir));
+  RemoveLeftovers(state_dir);
   const std::string path = absl::StrCat(state_dir, "/innerloop.db");
   INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<Database> database, Database::Open(path));
   auto store = std::make_unique<SqliteStateStore>(std::move(lock), std::move(database));

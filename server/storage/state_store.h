@@ -22,7 +22,8 @@ class StateStore {
  public:
   // Makes the folder and the tables, brings older tables up to date, and locks the folder for this
   // process: FAILED_PRECONDITION ("state folder 'D' is in use by another coordinator (process
-  // 123)") when another one has it. DATA_LOSS when the database is damaged.
+  // 123)") when another one has it. Then removes what one that was killed left half-done. DATA_LOSS
+  // when the database is damaged.
   static absl::StatusOr<std::unique_ptr<StateStore>> Open(const std::string& state_dir);
   virtual ~StateStore() = default;
 
@@ -43,6 +44,8 @@ class StateStore {
   // Records with iteration >= from, in order, at most `limit`.
   virtual absl::StatusOr<std::vector<v1::IterationRecord>> History(const std::string& job_id,
                                                                    uint64_t from, size_t limit) = 0;
+  // The iteration after the last one that is told of; 0 without any.
+  virtual absl::StatusOr<uint64_t> HistoryEnd(const std::string& job_id) = 0;
   virtual absl::StatusOr<std::vector<v1::Evaluation>> Evaluations(const std::string& job_id,
                                                                   uint64_t from) = 0;
   // Forgets what a resumed job will do again: records with iteration >= from, scheduled evaluations

@@ -43,19 +43,28 @@ class TokenStore {
   // Oldest first, expired ones too.
   std::vector<v1::Token> List();
 
-  // The token of this secret, noting (once a minute) that it was used. UNAUTHENTICATED when there
-  // is none, or no more.
+  // The token of this secret, noting (once a minute) that it was used. Waits neither for the disk
+  // nor for other writers: a note that would have to is left to the next minute. UNAUTHENTICATED
+  // when there is none, or no more.
   absl::StatusOr<v1::Token> Use(absl::string_view secret);
 
  private:
-  TokenStore(std::unique_ptr<Database> database, const Clock& clock)
-      : clock_(clock), database_(std::move(database)) {}
-  absl::Status Load() ABSL_LOCKS_EXCLUDED(mu_);
-  void NoteUse(v1::Token& token, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  TokenStore(std::unique_ptr<Database> database, std::unique_ptr<Database> notes,
+             const Clock& clock)
+      : clock_(clock), database_(std::move(database)), notes_(std::move(notes)) {}
+  absl::Status Load() ABSL_LOCKS_EXCLUDED(writing_, mu_);
+  // The token of this hash; `*due`: it is to be noted that it was used.
+  absl::StatusOr<v1::Token> Check(const std::string& hash, bool* due) ABSL_LOCKS_EXCLUDED(mu_);
+  void NoteUse(const v1::Token& token) ABSL_LOCKS_EXCLUDED(noting_);
 
   const Clock& clock_;
+  // Held while tokens are made and revoked, which waits for other writers and the disk. Before mu_.
+  absl::Mutex writing_;
+  const std::unique_ptr<Database> database_ ABSL_PT_GUARDED_BY(writing_);
+  // A connection that waits for nothing.
+  absl::Mutex noting_;
+  const std::unique_ptr<Database> notes_ ABSL_PT_GUARDED_BY(noting_);
   absl::Mutex mu_;
-  const std::unique_ptr<Database> database_ ABSL_PT_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, v1::Token> by_hash_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -55,8 +55,9 @@ void AddScalar(tensorboard::Summary& summary, std::string tag, std::string descr
 
 double JobBoard::Now() const { return absl::ToDoubleSeconds(clock_.Now() - absl::UnixEpoch()); }
 
-void JobBoard::SetSpec(const v1::JobSpec& spec) {
-  std::string text = SpecText(spec);
+void JobBoard::SetJob(const v1::Job& job) {
+  version_ = job.iteration();
+  std::string text = SpecText(job.spec());
   if (text != spec_text_) {
     spec_text_ = std::move(text);
     spec_is_new_ = true;
@@ -99,9 +100,10 @@ void JobBoard::Add(absl::Span<const v1::IterationRecord> iterations,
                    absl::Span<const v1::Evaluation> evaluations) {
   const double now = Now();
   if (file_ == nullptr && events_.empty() && (!iterations.empty() || !evaluations.empty())) {
-    // Training goes on from this version. What was measured up to it is not measured again.
-    start_ = 1 + static_cast<int64_t>(iterations.empty() ? evaluations.front().iteration()
-                                                         : iterations.front().iteration());
+    // Training goes on from this version. What was measured up to it is not measured again; an
+    // evaluation may be of any version before.
+    start_ =
+        1 + static_cast<int64_t>(iterations.empty() ? version_ : iterations.front().iteration());
   }
   for (const v1::IterationRecord& record : iterations) {
     if (const auto means = windows_.Add(record); means.has_value()) {
@@ -185,7 +187,7 @@ void JobBoards::Record(const std::string& job_id, const v1::Job* job,
   }
   JobBoard& board = found->second;
   if (job != nullptr) {
-    board.SetSpec(job->spec());
+    board.SetJob(*job);
   }
   board.Add(iterations, evaluations);
   if (job != nullptr && job->state() != v1::JOB_STATE_RUNNING) {

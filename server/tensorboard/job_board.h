@@ -23,7 +23,8 @@ class JobBoard {
   // The folder and its file appear with the first event.
   JobBoard(std::string folder, const Clock& clock) : folder_(std::move(folder)), clock_(clock) {}
 
-  void SetSpec(const v1::JobSpec& spec);
+  // What it is, and how far it has come. Before anything is added.
+  void SetJob(const v1::Job& job);
   // In order, as they were recorded.
   void Add(absl::Span<const v1::IterationRecord> iterations,
            absl::Span<const v1::Evaluation> evaluations);
@@ -44,6 +45,8 @@ class JobBoard {
   const Clock& clock_;
   std::string spec_text_;
   bool spec_is_new_ = false;
+  // Of the job's parameters, when its row was recorded last.
+  uint64_t version_ = 0;
   IterationWindows windows_;
   std::vector<tensorboard::Event> events_;
   std::unique_ptr<EventFile> file_;

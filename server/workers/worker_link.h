@@ -18,6 +18,8 @@ class WorkerLink {
   virtual void Send(const v1::Instruction& instruction) = 0;
   virtual void SendBuffer(std::shared_ptr<const EncodedBuffer> buffer, uint64_t transfer) = 0;
   virtual void Flush() = 0;
+  // The result that was announced as this transfer will not be asked for.
+  virtual void Forget(uint64_t transfer) = 0;
   // Ends the stream (once what is queued was written, when the status is OK).
   virtual void Close(const absl::Status& reason) = 0;
 };

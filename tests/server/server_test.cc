@@ -1,6 +1,8 @@
 #include "server/server.h"
 
 #include <filesystem>
+#include <latch>
+#include <thread>
 
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
@@ -8,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "core/rpc/channel_arguments.h"
 #include "innerloop/v1/training.grpc.pb.h"
 #include "tests/server/storage/temporary_state.h"
@@ -124,6 +127,34 @@ TEST_F(ServerTest, ASecondOneIsRefusedThePortAndTheFolder) {
   const absl::Status folder = Server::Create(OptionsFor("state")).status();
   EXPECT_EQ(folder.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(folder.message()), HasSubstr("in use by another coordinator"));
+}
+
+TEST_F(ServerTest, OfTwoThatStartOnANewFolderAtOnceOneServesAndTheFolderIsIts) {
+  for (int round = 0; round < 10; ++round) {
+    const Options options = OptionsFor(absl::StrCat("state", round));
+    std::latch both(2);
+    const auto create = [&] {
+      both.arrive_and_wait();
+      return Server::Create(options);
+    };
+    absl::StatusOr<std::unique_ptr<Server>> other;
+    std::thread thread([&] { other = create(); });
+    const absl::StatusOr<std::unique_ptr<Server>> one = create();
+    thread.join();
+    EXPECT_NE(one.ok(), other.ok());
+    EXPECT_EQ((one.ok() ? other : one).status().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_TRUE(std::filesystem::exists(options.state_dir + "/innerloop.db"));
+  }
+}
+
+TEST_F(ServerTest, AFolderThatWasThereStaysWhenTheServerCannotStart) {
+  const auto server = Server::Create(OptionsFor("state"));
+  ASSERT_TRUE(server.ok()) << server.status();
+  Options options = OptionsFor("there");
+  options.listen = (*server)->address();
+  ASSERT_TRUE(std::filesystem::create_directory(options.state_dir));
+  EXPECT_EQ(Server::Create(options).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(std::filesystem::exists(options.state_dir));
 }
 
 TEST_F(ServerTest, ListensBeyondTheMachineOnlyWhenToldThatThisIsMeant) {

@@ -202,11 +202,27 @@ TEST_F(CheckedCredentialsTest, AClientOfAnotherAuthorityIsExplained) {
 
 TEST_F(CheckedCredentialsTest, AWorkersCertificateIsNoServers) {
   // Its name is a host's; what it is for decides.
-  TestServer server(authority_.Issue(kRoleWorker, "localhost"));
-  server.SetHost("localhost");
-  const TlsFiles files = {.ca = authority_.ca()};
-  EXPECT_EQ(server.ListJobs(files).error_code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_THAT(Explain(server, files), HasSubstr("is of a worker, not of a coordinator"));
+  const TlsFiles files = authority_.Issue(kRoleWorker, "localhost");
+  const absl::Status refused =
+      MakeServerCredentials(files, [](const IncomingCall&) { return absl::OkStatus(); }).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.message()),
+              AllOf(HasSubstr(files.cert), HasSubstr("is of a worker, not of a coordinator")));
+
+  // A server of somebody who does not look.
+  const absl::StatusOr<TlsTexts> texts = ReadTlsFiles(files);
+  ASSERT_TRUE(texts.ok()) << texts.status();
+  grpc::SslServerCredentialsOptions options;
+  options.pem_key_cert_pairs = {{texts->key, texts->cert}};
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", grpc::SslServerCredentials(options), &port);
+  v1::Training::Service training;
+  builder.RegisterService(&training);
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  const absl::Status why =
+      ExplainConnection(absl::StrCat("localhost:", port), {.ca = authority_.ca()}, kPatience);
+  EXPECT_THAT(std::string(why.message()), HasSubstr("is of a worker, not of a coordinator"));
 }
 
 TEST_F(CheckedCredentialsTest, AServerByAnotherNameIsExplained) {

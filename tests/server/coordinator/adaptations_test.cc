@@ -53,7 +53,7 @@ class AdaptationsTest : public ::testing::Test {
   size_t Adapt(const PinnedCheckpoints::Pin& pin, v1::AdaptationTask task) {
     const size_t index = results_.size();
     results_.emplace_back();
-    cluster_.coordinator().Adapt(pin, std::move(task), [this, index](auto result) {
+    give_up_ = cluster_.coordinator().Adapt(pin, std::move(task), [this, index](auto result) {
       EXPECT_FALSE(results_[index].has_value()) << "answered twice";
       results_[index] = std::move(result);
     });
@@ -66,6 +66,8 @@ class AdaptationsTest : public ::testing::Test {
 
   // Destroyed after the cluster, whose end calls back.
   std::vector<std::optional<absl::StatusOr<Adapted>>> results_;
+  // Of the last one.
+  Coordinator::GiveUp give_up_;
   Cluster cluster_;
 };
 
@@ -164,6 +166,41 @@ TEST_F(AdaptationsTest, TheCoordinatorsStopEndsIt) {
   EXPECT_EQ(StatusOf(answer), absl::UnavailableError("the coordinator is stopping"));
   const size_t late = Adapt(pin, TaskOf({1}));
   EXPECT_EQ(StatusOf(late).code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(AdaptationsTest, WhatNobodyWaitsForIsGivenUp) {
+  const auto pin = Pin(Trained());
+  FakeWorker& worker = cluster_.AddWorker();
+  const size_t answer = Adapt(pin, TaskOf({1}));
+  ASSERT_TRUE(worker.HasItems());
+  give_up_();
+  EXPECT_EQ(StatusOf(answer).code(), absl::StatusCode::kCancelled);
+  EXPECT_FALSE(worker.HasItems());
+  const size_t next = Adapt(pin, TaskOf({1}));
+  worker.CompleteOldest();
+  EXPECT_TRUE(StatusOf(next).ok());
+  give_up_();
+  EXPECT_TRUE(StatusOf(next).ok()) << "it had ended";
+}
+
+TEST_F(AdaptationsTest, ThoseThatWaitAreNotWithoutNumber) {
+  const auto pin = Pin(Trained());
+  size_t last = Adapt(pin, TaskOf({1}));
+  for (int i = 0; i < 200 && !results_[last].has_value(); ++i) {
+    last = Adapt(pin, TaskOf({1}));
+  }
+  EXPECT_EQ(StatusOf(last),
+            absl::ResourceExhaustedError("128 adaptations are under way; the coordinator takes at "
+                                         "most 128 at a time: ask again when some have ended"));
+  EXPECT_EQ(last, 128);
+  FakeWorker& worker = cluster_.AddWorker();
+  while (worker.HasItems()) {
+    worker.CompleteOldest();
+  }
+  EXPECT_TRUE(StatusOf(127).ok()) << StatusOf(127);
+  const size_t next = Adapt(pin, TaskOf({1}));
+  worker.CompleteOldest();
+  EXPECT_TRUE(StatusOf(next).ok()) << StatusOf(next);
 }
 
 TEST_F(AdaptationsTest, WhatTheWorkerRefusesIsNotTriedAgain) {

@@ -140,6 +140,11 @@ void FakeWorker::Close(const absl::Status& reason) {
   closed_ = reason;
 }
 
+void FakeWorker::Forget(uint64_t transfer) {
+  absl::MutexLock lock(&mu_);
+  forgotten_.push_back(transfer);
+}
+
 void FakeWorker::Flush() {
   while (eager && HasItems()) {
     CompleteOldest();
@@ -173,6 +178,15 @@ std::set<std::string> FakeWorker::released_jobs() {
 std::vector<uint64_t> FakeWorker::dropped() {
   absl::MutexLock lock(&mu_);
   return dropped_;
+}
+
+std::vector<uint64_t> FakeWorker::pulled() {
+  absl::MutexLock lock(&mu_);
+  return {pulled_.begin(), pulled_.end()};
+}
+std::vector<uint64_t> FakeWorker::forgotten() {
+  absl::MutexLock lock(&mu_);
+  return forgotten_;
 }
 
 v1::ResultBegin FakeWorker::ResultOf(const v1::WorkItem& item, FlatBuffer* buffer) {
@@ -308,7 +322,7 @@ void Cluster::Open() {
   state = *StateStore::Open(folder.path());
   checkpoints = std::make_unique<CheckpointStore>(folder.path(), files);
   data_sets = std::make_unique<DataSetStore>(folder.path(), uint64_t{1} << 30, *state);
-  metrics = *Metrics::Create("", /*state_dir=*/"");
+  metrics = std::make_unique<QuietMetrics>();
   recorder = std::make_unique<Recorder>(*state, *checkpoints, Clock::Real());
   coordinator_ = *Coordinator::Create(
       options_, {*state, *checkpoints, *data_sets, *recorder, *metrics, clock});

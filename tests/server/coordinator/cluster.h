@@ -38,6 +38,7 @@ class FakeWorker : public WorkerLink {
   void SendBuffer(std::shared_ptr<const EncodedBuffer> buffer, uint64_t transfer) override;
   // Answers everything at once when it is eager.
   void Flush() override;
+  void Forget(uint64_t transfer) override;
   void Close(const absl::Status& reason) override;
 
   const std::string& id() const { return id_; }
@@ -50,6 +51,10 @@ class FakeWorker : public WorkerLink {
   bool holds(const std::string& wire_id, uint64_t version);
   std::set<std::string> released_jobs();
   std::vector<uint64_t> dropped();
+  // Work items whose announced results it was asked for and has not sent.
+  std::vector<uint64_t> pulled();
+  // Transfers of announced results that it will not be asked for.
+  std::vector<uint64_t> forgotten();
 
   // Answers one of Items().
   void Complete(const v1::WorkItem& item);
@@ -83,6 +88,7 @@ class FakeWorker : public WorkerLink {
   std::deque<uint64_t> pulled_ ABSL_GUARDED_BY(mu_);
   std::set<std::string> released_ ABSL_GUARDED_BY(mu_);
   std::vector<uint64_t> dropped_ ABSL_GUARDED_BY(mu_);
+  std::vector<uint64_t> forgotten_ ABSL_GUARDED_BY(mu_);
   size_t descriptions_ ABSL_GUARDED_BY(mu_) = 0;
   bool goodbye_ ABSL_GUARDED_BY(mu_) = false;
   std::optional<absl::Status> closed_ ABSL_GUARDED_BY(mu_);
@@ -91,6 +97,28 @@ class FakeWorker : public WorkerLink {
  public:
   // Sends a result that was pulled; false when there is none.
   bool AnswerPull();
+};
+
+// Metrics that nobody looks at, but for why workers' connections ended. As thread-safe as what
+// calls it: OnWorkerGone comes under the coordinator's lock.
+class QuietMetrics final : public Metrics {
+ public:
+  std::string address() const override { return ""; }
+  std::shared_ptr<JobMetrics> ForJob(const std::string& job_id) override {
+    return jobs_->ForJob(job_id);
+  }
+  void Remove(const std::string& job_id) override { jobs_->Remove(job_id); }
+  void OnWorkers(int /*connected*/, int /*draining*/, int /*lost*/, int /*slots*/,
+                 int /*busy_slots*/) override {}
+  void OnWorkerConnected() override {}
+  void OnWorkerGone(Gone reason) override { gone.push_back(reason); }
+  void OnBytes(uint64_t /*sent*/, uint64_t /*received*/) override {}
+  void OnJobs(v1::JobState /*state*/, int /*count*/) override {}
+
+  std::vector<Gone> gone;
+
+ private:
+  const std::unique_ptr<Metrics> jobs_ = *Metrics::Create("", /*state_dir=*/"");
 };
 
 // See above. One thread.
@@ -127,7 +155,7 @@ class Cluster {
   std::unique_ptr<StateStore> state;
   std::unique_ptr<CheckpointStore> checkpoints;
   std::unique_ptr<DataSetStore> data_sets;
-  std::unique_ptr<Metrics> metrics;
+  std::unique_ptr<QuietMetrics> metrics;
   std::unique_ptr<Recorder> recorder;
 
  private:

@@ -8,6 +8,7 @@ namespace innerloop::server {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -116,6 +117,7 @@ TEST(FailuresTest, AShardThatTakesTooLongEndsItsWorkersStream) {
   cluster.coordinator().Tick();
   ASSERT_TRUE(hanging.closed().has_value());
   EXPECT_THAT(std::string(hanging.closed()->message()), HasSubstr("of iteration 0"));
+  EXPECT_THAT(cluster.metrics->gone, ElementsAre(Gone::kHung));
   EXPECT_FALSE(other.closed().has_value());
   EXPECT_EQ(other.Items().size(), 2);
 }
@@ -187,6 +189,61 @@ TEST(FailuresTest, OnlyTheBufferOfAnItemUnderWayIsWantedAndOnlyOnce) {
   EXPECT_FALSE(coordinator.WantsBuffer(other.id(), item.id(), bytes)) << "another worker's item";
   EXPECT_TRUE(coordinator.WantsBuffer(worker.id(), item.id(), bytes));
   EXPECT_FALSE(coordinator.WantsBuffer(worker.id(), item.id(), bytes)) << "twice";
+}
+
+// The worker announces the parameters that it drew: 400 MB, of which two do not travel at once.
+uint64_t AnnounceLarge(FakeWorker& worker, uint64_t transfer) {
+  const v1::WorkItem item = worker.Items().front();
+  EXPECT_TRUE(item.has_initialise());
+  v1::Report report;
+  v1::ResultBegin& result = *report.mutable_result();
+  result.set_work_id(item.id());
+  result.set_bytes(400'000'000);
+  result.set_transfer(transfer);
+  result.set_announced(true);
+  v1::TensorSpec& tensor = *result.mutable_layout()->add_tensors();
+  tensor.set_name("weight");
+  tensor.add_shape(100'000'000);
+  worker.Report(report);
+  return item.id();
+}
+
+TEST(FailuresTest, ALargeResultIsAskedForWhenTheOneBeforeItIsGivenUp) {
+  Cluster cluster;
+  FakeWorker& one = cluster.AddWorker(1);
+  FakeWorker& other = cluster.AddWorker(1);
+  const std::string first = cluster.Submit(SmallJob(3)).id();
+  cluster.Submit(SmallJob(3));
+  ASSERT_TRUE(one.HasItems() && other.HasItems());
+  EXPECT_THAT(one.pulled(), IsEmpty());
+  const uint64_t begun = AnnounceLarge(one, /*transfer=*/1);
+  EXPECT_THAT(one.pulled(), ElementsAre(begun));
+  const uint64_t waiting = AnnounceLarge(other, /*transfer=*/1);
+  EXPECT_THAT(other.pulled(), IsEmpty());
+  ASSERT_TRUE(cluster.coordinator().Cancel(first).ok());
+  EXPECT_THAT(other.pulled(), ElementsAre(waiting));
+  EXPECT_THAT(one.forgotten(), IsEmpty()) << "its frames may be on their way";
+}
+
+TEST(FailuresTest, AnAnnouncedResultThatNobodyWillAskForIsForgotten) {
+  Cluster cluster;
+  FakeWorker& one = cluster.AddWorker(1);
+  FakeWorker& other = cluster.AddWorker(1);
+  cluster.Submit(SmallJob(3));
+  const std::string second = cluster.Submit(SmallJob(3)).id();
+  ASSERT_TRUE(one.HasItems() && other.HasItems());
+  AnnounceLarge(one, /*transfer=*/1);
+  AnnounceLarge(other, /*transfer=*/7);
+  ASSERT_TRUE(cluster.coordinator().Cancel(second).ok());
+  EXPECT_THAT(other.forgotten(), ElementsAre(7));
+  // Announced when it was dropped already.
+  v1::Report late;
+  late.mutable_result()->set_work_id(12345);
+  late.mutable_result()->set_bytes(64);
+  late.mutable_result()->set_transfer(8);
+  late.mutable_result()->set_announced(true);
+  other.Report(late);
+  EXPECT_THAT(other.forgotten(), ElementsAre(7, 8));
 }
 
 TEST(FailuresTest, AWorkerOfAnotherKindIsNotUsedAndTheJobSaysSo) {

@@ -175,6 +175,33 @@ TEST_F(GarbageTest, ADataSetOfAJobStaysAndOneOfAJobThatGoesGoesAlong) {
   EXPECT_THAT(*cluster_.state->DataSets(), IsEmpty());
 }
 
+TEST_F(GarbageTest, AJobThatCouldNotBeTakenUpIsAsOldAsTheStartThatFailedIt) {
+  v1::Job job = JobNamed("stuck1");
+  v1::EpisodeTasks& tasks = *job.mutable_spec()->mutable_tasks()->mutable_episodes();
+  tasks.set_dataset("digits");
+  tasks.set_dataset_sha256(std::string(64, '0'));
+  ASSERT_TRUE(cluster_.state->InsertJob(job, "").ok());
+  Checkpoint checkpoint = CheckpointOf("stuck1", 5);
+  ASSERT_TRUE(cluster_.checkpoints->Write(checkpoint, /*best=*/false, /*keep=*/1).ok());
+  cluster_.Restart();
+  EXPECT_EQ(cluster_.Get("stuck1").state(), v1::JOB_STATE_FAILED);
+  EXPECT_TRUE(cluster_.Get("stuck1").has_ended());
+  EXPECT_THAT(Collect(Jobs(absl::Hours(1))), IsEmpty());
+  EXPECT_THAT(Checkpoints("stuck1"), ElementsAre(5));
+  // A watch does not wait for more of it.
+  cluster_.coordinator().AwaitEvents("stuck1", UINT64_MAX, absl::InfiniteDuration());
+  cluster_.clock.Advance(absl::Hours(2));
+  EXPECT_THAT(Collect(Jobs(absl::Hours(1))), ElementsAre("job stuck1"));
+}
+
+TEST_F(GarbageTest, AnEndedJobOfUnknownAgeStays) {
+  v1::Job job = JobNamed("ended1");
+  job.set_state(v1::JOB_STATE_FAILED);
+  ASSERT_TRUE(cluster_.state->InsertJob(job, "").ok());
+  cluster_.Restart();
+  EXPECT_THAT(Collect(Jobs(absl::ZeroDuration())), IsEmpty());
+}
+
 TEST(JobRetentionTest, JobsGoByThemselvesAfterTheirTime) {
   Options options;
   options.job_retention = absl::Hours(10);

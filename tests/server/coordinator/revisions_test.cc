@@ -106,6 +106,18 @@ TEST(RevisionsTest, AnotherNameSetsNothingInMotion) {
   EXPECT_EQ(cluster.Get(id).spec().name(), "renamed");
 }
 
+TEST(RevisionsTest, ADoneJobThatIsExtendedDuringAStopStaysDone) {
+  Cluster cluster;
+  cluster.AddWorker(1);
+  const std::string id = cluster.Submit(SmallJob(3)).id();
+  cluster.RunToEnd(id);
+  cluster.coordinator().Stop(absl::ZeroDuration());
+  EXPECT_EQ(cluster.coordinator().Extend(id, 5).status().code(), absl::StatusCode::kUnavailable);
+  cluster.Restart();
+  EXPECT_EQ(cluster.Get(id).state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(cluster.Get(id).spec().iterations(), 3);
+}
+
 TEST(RevisionsTest, AStateThatForbidsAChangeIsToldWithTheJob) {
   Cluster cluster;
   const std::string id = cluster.Submit(SmallJob(3)).id();

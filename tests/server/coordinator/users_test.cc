@@ -270,6 +270,38 @@ TEST(UsersTest, AnEvaluationWithoutWorkersEndsAfterAMinute) {
   EXPECT_TRUE(cluster.coordinator().Delete(id).ok());
 }
 
+TEST(UsersTest, EvaluationsThatNobodyWaitsForMakeRoomForOthers) {
+  Cluster cluster;
+  cluster.AddWorker(1);
+  const std::string id = cluster.Submit(SmallJob(3)).id();
+  cluster.RunToEnd(id);
+  cluster.Kill(*cluster.workers().front());
+  v1::EvaluateRequest request;
+  request.set_checkpoint(id);
+  std::vector<absl::Status> ended;
+  const auto evaluate = [&] {
+    return cluster.coordinator().Evaluate(
+        request, [&](const auto& evaluation) { ended.push_back(evaluation.status()); });
+  };
+  const Coordinator::GiveUp give_up = evaluate();
+  for (int i = 1; i < 64; ++i) {
+    evaluate();
+  }
+  EXPECT_THAT(ended, IsEmpty());
+  evaluate();
+  EXPECT_THAT(ended, ElementsAre(absl::ResourceExhaustedError(
+                         "64 evaluations are under way; the coordinator takes at most 64 at a "
+                         "time: ask again when some have ended")));
+  ended.clear();
+  give_up();
+  EXPECT_THAT(ended, ElementsAre(absl::CancelledError("the caller went away")));
+  give_up();
+  evaluate();
+  EXPECT_EQ(ended.size(), 1) << "there was room for one more";
+  cluster.coordinator().Stop(absl::ZeroDuration());
+  EXPECT_EQ(ended.size(), 1 + 64);
+}
+
 TEST(UsersTest, AnUploadedCheckpointIsAnEndedJob) {
   Cluster cluster;
   cluster.AddWorker(1);

@@ -243,13 +243,16 @@ TEST_F(MetricsTest, ShowsWorkersJobsBytesAndBuild) {
   metrics_->OnBytes(/*sent=*/500, /*received=*/0);
   metrics_->OnWorkerConnected();
   metrics_->OnWorkerGone(Gone::kLost);
+  metrics_->OnWorkerGone(Gone::kHung);
+  metrics_->OnWorkerGone(Gone::kHung);
   const std::string page = Page();
   for (const char* line :
        {"innerloop_workers{state=\"connected\"} 2", "innerloop_workers{state=\"draining\"} 1",
         "innerloop_slots{state=\"busy\"} 3", "innerloop_slots{state=\"free\"} 2",
         "innerloop_jobs{state=\"running\"} 4", "innerloop_jobs{state=\"failed\"} 0",
         "innerloop_workers_connected_total 1", "innerloop_workers_gone_total{reason=\"lost\"} 1",
-        "innerloop_workers_gone_total{reason=\"silent\"} 0", "innerloop_state_disk_free_bytes ",
+        "innerloop_workers_gone_total{reason=\"silent\"} 0",
+        "innerloop_workers_gone_total{reason=\"hung\"} 2", "innerloop_state_disk_free_bytes ",
         "innerloop_state_disk_size_bytes ", "innerloop_bytes_sent_total 1500",
         "innerloop_bytes_received_total 10", "innerloop_build_info{version=\"",
         "process_start_time_seconds 1800003600"}) {

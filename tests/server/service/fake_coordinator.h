@@ -21,6 +21,8 @@ class FakeCoordinator final : public Coordinator {
   // What Evaluate does; by default it never answers.
   std::function<void(std::function<void(absl::StatusOr<v1::Evaluation>)>)> evaluate =
       [](const auto& /*done*/) {};
+  // An evaluation is given up.
+  std::function<void()> give_up = [] {};
   // The data set that a job uses.
   std::string used_data_set;
   std::vector<DataSetUse> uses = {{"running", false}};
@@ -88,17 +90,19 @@ class FakeCoordinator final : public Coordinator {
     const absl::MutexLock lock(&mutex_);
     return jobs_.erase(id) == 1 ? absl::OkStatus() : absl::NotFoundError("no such job");
   }
-  void Evaluate(const v1::EvaluateRequest& /*request*/,
-                std::function<void(absl::StatusOr<v1::Evaluation>)> done) override {
+  GiveUp Evaluate(const v1::EvaluateRequest& /*request*/,
+                  std::function<void(absl::StatusOr<v1::Evaluation>)> done) override {
     evaluate(std::move(done));
+    return give_up;
   }
   absl::StatusOr<std::shared_ptr<const PinnedCheckpoint>> Pin(
       const std::string& checkpoint) override {
     return absl::NotFoundError(absl::StrCat("no checkpoint '", checkpoint, "'"));
   }
-  void Adapt(std::shared_ptr<const PinnedCheckpoint> /*checkpoint*/, v1::AdaptationTask /*task*/,
-             std::function<void(absl::StatusOr<Adapted>)> done) override {
+  GiveUp Adapt(std::shared_ptr<const PinnedCheckpoint> /*checkpoint*/, v1::AdaptationTask /*task*/,
+               std::function<void(absl::StatusOr<Adapted>)> done) override {
     done(absl::UnimplementedError("it runs nothing"));
+    return [] {};
   }
   absl::StatusOr<v1::Job> Adopt(Checkpoint checkpoint) override {
     v1::Job job;

@@ -18,6 +18,7 @@ class TrainingServiceTest : public ::testing::Test {
  protected:
   TrainingServiceTest()
       : state_(*StateStore::Open(folder_.path())),
+        tokens_(*TokenStore::Open(folder_.path(), Clock::Real())),
         checkpoints_(folder_.path(), FileSystem::Real()),
         data_sets_(folder_.path(), /*quota=*/64 << 20, *state_),
         recorder_(*state_, checkpoints_, Clock::Real()),
@@ -25,7 +26,8 @@ class TrainingServiceTest : public ::testing::Test {
                                               .state = *state_,
                                               .checkpoints = checkpoints_,
                                               .data_sets = data_sets_,
-                                              .recorder = recorder_}) {
+                                              .recorder = recorder_,
+                                              .gate = gate_}) {
     grpc::ServerBuilder builder;
     SetServerArguments(builder);
     builder.RegisterService(&service_);
@@ -47,6 +49,8 @@ class TrainingServiceTest : public ::testing::Test {
   TemporaryFolder folder_;
   FakeCoordinator coordinator_;
   std::unique_ptr<StateStore> state_;
+  std::unique_ptr<TokenStore> tokens_;
+  Gate gate_{*tokens_, Gate::Mode::kLoopback};
   CheckpointStore checkpoints_;
   DataSetStore data_sets_;
   Recorder recorder_;

@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/synchronization/notification.h"
 #include "core/dataset/dataset.h"
 #include "core/support/checksum.h"
+#include "tests/server/coordinator/cluster.h"
 #include "tests/server/service/training_service_fixture.h"
 
 namespace innerloop::server {
@@ -110,6 +112,18 @@ TEST_F(TrainingServiceTest, WatchesAndEvaluationsEndWhenTheServiceStops) {
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
+TEST_F(TrainingServiceTest, AnEvaluationIsGivenUpWhenItsCallerGoesAway) {
+  absl::Notification given_up;
+  coordinator_.give_up = [&] { given_up.Notify(); };
+  coordinator_.evaluate = [this](const auto& /*done*/) { context_.TryCancel(); };
+  v1::EvaluateRequest request;
+  request.set_checkpoint("a");
+  v1::Evaluation evaluation;
+  EXPECT_EQ(stub_->Evaluate(&context_, request, &evaluation).error_code(),
+            grpc::StatusCode::CANCELLED);
+  EXPECT_TRUE(given_up.WaitForNotificationWithTimeout(absl::Seconds(30)));
+}
+
 TEST_F(TrainingServiceTest, AnEvaluationIsWaitedFor) {
   std::thread worker;
   coordinator_.evaluate = [&](std::function<void(absl::StatusOr<v1::Evaluation>)> done) {
@@ -188,6 +202,7 @@ TEST_F(TrainingServiceTest, AnUploadedCheckpointBecomesAnEndedJobOfItsOwn) {
     return writer->Finish();
   };
   Checkpoint checkpoint = CheckpointOf("elsewhere", 100);
+  *checkpoint.metadata.mutable_spec() = SmallJob(100);
   const std::string path = folder_ / "checkpoint";
   ASSERT_TRUE(WriteCheckpoint(FileSystem::Real(), path, checkpoint).ok());
   std::string file = *FileSystem::Real().Read(path);
@@ -198,7 +213,9 @@ TEST_F(TrainingServiceTest, AnUploadedCheckpointBecomesAnEndedJobOfItsOwn) {
   EXPECT_EQ(job.state(), v1::JOB_STATE_SUCCEEDED);
   EXPECT_NE(job.id(), "elsewhere");
   EXPECT_THAT(coordinator_.adopted(), ElementsAre(job.id()));
-  EXPECT_EQ(checkpoints_.Read(job.id(), nullptr)->metadata.iteration(), 100);
+  const v1::CheckpointMetadata stored = checkpoints_.Read(job.id(), nullptr)->metadata;
+  EXPECT_EQ(stored.iteration(), 100);
+  EXPECT_EQ(stored.spec().limits().shard_timeout_seconds(), 600) << "the job was not resolved";
 
   status = upload(file, 2 << 20, &job);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
@@ -207,9 +224,16 @@ TEST_F(TrainingServiceTest, AnUploadedCheckpointBecomesAnEndedJobOfItsOwn) {
   EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   status = upload(file, file.size() - 1, &job);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  file[file.size() / 2] ^= 1;
+  file[file.size() - 1] ^= 1;
   status = upload(file, file.size(), &job);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DATA_LOSS);
+  checkpoint.metadata.mutable_spec()->set_meta_batch(0);
+  ASSERT_TRUE(WriteCheckpoint(FileSystem::Real(), path, checkpoint).ok());
+  file = *FileSystem::Real().Read(path);
+  status = upload(file, file.size(), &job);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(),
+              HasSubstr("the checkpoint that was sent is refused: meta_batch is missing or 0"));
   EXPECT_THAT(coordinator_.adopted(), SizeIs(1));
   EXPECT_THAT(*FileSystem::Real().List(folder_ / "uploads"), IsEmpty());
 }

@@ -283,6 +283,22 @@ TEST_F(WorkServiceTest, AResultNobodyWantsTakesNoMemoryAndDoesNoHarm) {
   EXPECT_TRUE(stream.ReadWork().has_shard());
 }
 
+TEST_F(WorkServiceTest, LargeResultsThatWereDroppedBeforeTheyWereAskedForDoNotAddUp) {
+  cluster_.Submit(SmallJob(1));
+  Stream stream(*stub_);
+  stream.Hello();
+  const v1::WorkItem work = stream.ReadWork();
+  v1::WorkItem dropped;
+  dropped.mutable_shard();
+  // More than may be announced at a time.
+  for (uint64_t i = 1; i <= 5000; ++i) {
+    dropped.set_id(work.id() + i);
+    stream.Begin(dropped, /*values=*/16, /*transfer=*/i, /*announced=*/true);
+  }
+  stream.Answer(work, /*values=*/16, /*frame=*/64, /*transfer=*/1);
+  EXPECT_TRUE(stream.ReadWork().has_shard());
+}
+
 TEST_F(WorkServiceTest, FramesOfALargeResultThatNobodyWantsAnyMoreDoNotEndTheStream) {
   constexpr size_t kValues = 2'000'000;
   constexpr size_t kBytes = kValues * sizeof(float);

@@ -106,6 +106,26 @@ TEST_F(CheckpointStoreTest, WhenAllAreDamagedItSaysSo) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("all 1 checkpoints of job 'job1'"));
 }
 
+TEST_F(CheckpointStoreTest, WhereAFileIsIsToldWithoutReadingItAgain) {
+  Write(100, /*best=*/true);
+  Write(200);
+  const auto written = std::filesystem::last_write_time(PathOf(100));
+  Damage(PathOf(100));
+  std::filesystem::last_write_time(PathOf(100), written);
+  for (const char* reference : {"job1@100", "job1@best"}) {
+    const auto path = store_.PathOf(reference);
+    ASSERT_TRUE(path.ok()) << path.status();
+    EXPECT_EQ(*path, PathOf(100));
+  }
+  EXPECT_EQ(*store_.PathOf("job1"), PathOf(200));
+  // Another coordinator has not seen it.
+  CheckpointStore other(state_.path(), FileSystem::Real());
+  EXPECT_EQ(other.PathOf("job1@100").status().code(), absl::StatusCode::kDataLoss);
+  const absl::Status none = store_.PathOf("job1@150").status();
+  EXPECT_EQ(none.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(none.message()), HasSubstr("those of iterations 100, 200"));
+}
+
 TEST_F(CheckpointStoreTest, AFullDiskLeavesTheLastGoodOne) {
   Write(100);
   files_.full = true;

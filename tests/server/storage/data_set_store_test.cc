@@ -178,6 +178,25 @@ TEST_F(DataSetStoreTest, TheBytesOfANameThatStandsForOthersNowAreStillFoundByHas
   EXPECT_FALSE(store_->Find(Sha256::Hex(content_)).ok());
 }
 
+TEST_F(DataSetStoreTest, ANameIsNeverTakenForTheHashOfAnother) {
+  const std::string sha256 = Sha256::Hex(content_);
+  const std::string other = FileOf("other", /*seed=*/2);
+  const absl::Status refused = store_->Begin(Request(other, sha256)).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("64 hexadecimal digits"));
+  // An older coordinator took such names; its data set is found by its own hash alone.
+  v1::DataSetDescription older;
+  older.set_name(sha256);
+  older.set_sha256(Sha256::Hex(other));
+  ASSERT_TRUE(state_->PutDataSet(older).ok());
+  ASSERT_TRUE(Upload(content_).ok());
+  EXPECT_EQ(store_->Find(sha256)->name(), "digits");
+  EXPECT_EQ(store_->Find(older.sha256())->name(), sha256);
+  ASSERT_TRUE(store_->Delete(sha256).ok());
+  EXPECT_FALSE(store_->Find("digits").ok());
+  EXPECT_TRUE(store_->Find(older.sha256()).ok());
+}
+
 TEST_F(DataSetStoreTest, UnknownNamesAndBadRequestsSayWhatIsKnownOrRight) {
   ASSERT_TRUE(Upload(content_).ok());
   const absl::Status unknown = store_->Find("digit").status();

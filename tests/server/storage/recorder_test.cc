@@ -155,7 +155,7 @@ TEST_F(RecorderTest, AFullDiskIsReportedAndTheLastGoodCheckpointStays) {
   recorder_->AddIteration("a", Record(1));
   recorder_->WriteCheckpoint(CheckpointOf("a", 2), false, 0, [&](auto info) { second = info; });
   recorder_->AddIteration("a", Record(2));
-  EXPECT_EQ(recorder_->Flush().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(recorder_->Flush().ok()) << "the history is stored";
   ASSERT_TRUE(first.ok());
   EXPECT_EQ(second.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("No space left on device"));
@@ -191,6 +191,9 @@ class FailingStateStore final : public StateStore {
   absl::StatusOr<std::vector<v1::Evaluation>> Evaluations(const std::string& job_id,
                                                           uint64_t from) override {
     return real_.Evaluations(job_id, from);
+  }
+  absl::StatusOr<uint64_t> HistoryEnd(const std::string& job_id) override {
+    return real_.HistoryEnd(job_id);
   }
   absl::Status TruncateHistory(const std::string& job_id, uint64_t from) override {
     return real_.TruncateHistory(job_id, from);
@@ -237,6 +240,24 @@ TEST_F(RecorderTest, HistoryThatCouldNotBeWrittenHoldsTheCheckpointBackAndIsWrit
   EXPECT_TRUE(recorder.Flush().ok());
   EXPECT_THAT(Stored("a"), ElementsAre(0, 1));
   EXPECT_THAT(Stored("b"), ElementsAre(0));
+}
+
+TEST_F(RecorderTest, AJobIsNotToldOfTheTroubleOfAnother) {
+  FailingStateStore failing(*state_);
+  Recorder recorder(failing, checkpoints_, Clock::Real());
+  failing.full = true;
+  recorder.AddIteration("a", Record(0));
+  v1::Job job = JobNamed("b");
+  job.set_iteration(7);
+  recorder.UpdateJob(job);
+  EXPECT_TRUE(recorder.Flush("b").ok());
+  EXPECT_EQ(state_->Jobs()->back().iteration(), 7);
+  EXPECT_EQ(recorder.Flush("a").code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(recorder.Flush().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(recorder.Pause([] { return absl::OkStatus(); }).code(),
+            absl::StatusCode::kResourceExhausted);
+  failing.full = false;
+  EXPECT_TRUE(recorder.Flush("a").ok());
 }
 
 TEST_F(RecorderTest, EvaluationsThatWaitToBeStoredAreKnown) {

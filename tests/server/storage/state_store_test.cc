@@ -3,6 +3,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -171,6 +173,31 @@ TEST_F(StateStoreTest, ASecondOpeningNamesTheProcessThatHasTheFolder) {
   EXPECT_THAT(message, HasSubstr("FAILED_PRECONDITION"));
   EXPECT_THAT(message,
               HasSubstr(absl::StrCat("in use by another coordinator (process ", getpid())));
+}
+
+TEST_F(StateStoreTest, WhatAKilledCoordinatorLeftHalfDoneGoes) {
+  const std::vector<std::string> whole = {
+      state_ / "jobs/a/checkpoint-000000000100.safetensors", state_ / "jobs/a/best",
+      state_ / absl::StrCat("datasets/", std::string(64, 'a'), ".part")};
+  const std::vector<std::string> half = {
+      state_ / "jobs/a/checkpoint-000000000200.safetensors.123-4.tmp",
+      state_ / "jobs/a/best.123-5.tmp", state_ / "uploads/upload-x1Y2z3"};
+  for (const std::vector<std::string>& paths : {whole, half}) {
+    for (const std::string& path : paths) {
+      WriteFile(path, "x");
+    }
+  }
+  // Somebody else's folder is left alone.
+  EXPECT_FALSE(StateStore::Open(state_.path()).ok());
+  EXPECT_TRUE(std::all_of(half.begin(), half.end(),
+                          [](const auto& path) { return std::filesystem::exists(path); }));
+  Reopen();
+  for (const std::string& path : whole) {
+    EXPECT_TRUE(std::filesystem::exists(path)) << path;
+  }
+  for (const std::string& path : half) {
+    EXPECT_FALSE(std::filesystem::exists(path)) << path;
+  }
 }
 
 TEST_F(StateStoreTest, ATruncatedDatabaseIsDataLossAndNamed) {

@@ -1,9 +1,12 @@
 #include "server/storage/token_store.h"
 
+#include <thread>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "absl/strings/escaping.h"
+#include "absl/synchronization/notification.h"
 #include "core/support/checksum.h"
 #include "tests/core/support/manual_clock.h"
 #include "tests/core/support/temporary_folder.h"
@@ -106,6 +109,33 @@ TEST_F(TokenStoreTest, TheLastUseIsNotedOnceAMinute) {
   EXPECT_EQ(used(), first + 60);
   Reopen();
   EXPECT_EQ(store_->List()[0].last_used().seconds(), first + 60);
+}
+
+TEST_F(TokenStoreTest, AUseWaitsNeitherForWritersNorForThoseWhoWaitForThem) {
+  const TokenStore::Created created = Create("a");
+  clock_.Advance(absl::Seconds(1));
+  const auto writer = *Database::Open(folder_ / "innerloop.db");
+  ASSERT_TRUE(writer->Execute("BEGIN IMMEDIATE").ok());
+  absl::Notification begun;
+  absl::Status made;
+  std::thread maker([&] {
+    begun.Notify();
+    made = store_->Create("b", v1::ROLE_USER, absl::ZeroDuration()).status();
+  });
+  begun.WaitForNotification();
+  // Each would be noted. One that waited would do so for longer than the maker is ready to.
+  for (int i = 0; i < 3; ++i) {
+    clock_.Advance(absl::Minutes(1));
+    EXPECT_TRUE(store_->Use(created.secret).ok());
+  }
+  EXPECT_TRUE(writer->Execute("ROLLBACK").ok());
+  maker.join();
+  EXPECT_TRUE(made.ok()) << made;
+  // What was not noted is noted the next time.
+  clock_.Advance(absl::Minutes(1));
+  EXPECT_TRUE(store_->Use(created.secret).ok());
+  Reopen();
+  EXPECT_EQ(store_->List()[0].last_used().seconds(), absl::ToUnixSeconds(clock_.Now()));
 }
 
 TEST_F(TokenStoreTest, ListsTheOldestFirst) {

@@ -129,6 +129,19 @@ TEST_F(JobBoardsTest, IterationsThatAreComputedAgainReplaceTheEarlierOnes) {
   EXPECT_THAT(PointsOf(folder_.path(), "evaluation/validation/loss/step_3"), SizeIs(1));
 }
 
+TEST_F(JobBoardsTest, AnEvaluationOfAnEarlierVersionReplacesNothing) {
+  v1::Job job = Job();
+  boards_->Record("j1", &job, {At(0), At(1), At(2), At(3)}, {Validation(4)});
+  Restart();
+  job.set_state(v1::JOB_STATE_PAUSED);
+  job.set_iteration(4);
+  boards_->Record("j1", &job, {}, {});
+  boards_->Record("j1", nullptr, {}, {Validation(2)});
+  EXPECT_THAT(PointsOf(folder_.path(), "training/meta_loss"), SizeIs(4));
+  EXPECT_THAT(PointsOf(folder_.path(), "evaluation/validation/loss/step_3"),
+              ElementsAre(Pair(4, 0.5F), Pair(2, 0.5F)));
+}
+
 TEST_F(JobBoardsTest, AJobKeepsItsFolderWhenItsNameChanges) {
   v1::Job job = Job();
   boards_->Record("j1", &job, {At(0)}, {});
