@@ -132,6 +132,12 @@ absl::Status CacheFolder::MakeRoom(const absl::flat_hash_map<std::string, uint64
       total -= file.bytes;
     }
   }
+  if (total > most_bytes_) {
+    spdlog::warn(
+        "the cache will hold {} bytes, more than the {} of --max-cache: other workers read "
+        "or fetch what could go",
+        total, most_bytes_);
+  }
   return absl::OkStatus();
 }
 

@@ -46,9 +46,10 @@ class CacheFolder {
   void Touch(const std::string& path) const;
   // Removes what was not used for longest until `needed` fits beside the rest: files, and the
   // parts that broken fetches left. `needed` maps the hashes that must stay to the bytes that they
-  // have or will have. What another worker of the folder reads or fetches at this moment stays,
-  // too; what it only holds open lives on until it closes it. RESOURCE_EXHAUSTED when it does not
-  // fit.
+  // have or will have; RESOURCE_EXHAUSTED, and nothing goes, when they alone do not fit. What
+  // another worker of the folder reads or fetches at this moment stays, too: it does not keep this
+  // one from its work, and the folder holds more than it should until the next call. What a worker
+  // only holds open lives on until it closes it.
   absl::Status MakeRoom(const absl::flat_hash_map<std::string, uint64_t>& needed) const;
   // Of all files, without parts.
   uint64_t Bytes() const;

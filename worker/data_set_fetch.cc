@@ -15,6 +15,7 @@
 #include "core/rpc/status.h"
 #include "core/support/checksum.h"
 #include "core/support/status_macros.h"
+#include "core/support/write_all.h"
 
 namespace innerloop::worker {
 namespace {
@@ -65,14 +66,10 @@ class PartFile {
   absl::Status Append(absl::string_view bytes) {
     hash_.Update(bytes);
     size_ += bytes.size();
-    while (!bytes.empty()) {
-      const ssize_t put = write(file_, bytes.data(), bytes.size());
-      if (put < 0 && errno != EINTR) {
-        return SystemError("write", path_);
-      }
-      bytes.remove_prefix(put < 0 ? 0 : static_cast<size_t>(put));
-    }
-    return absl::OkStatus();
+    const absl::Status written = WriteAll(file_, path_, bytes);
+    return written.ok() || absl::IsResourceExhausted(written)
+               ? written
+               : absl::UnavailableError(written.message());
   }
 
   absl::Status Restart() {

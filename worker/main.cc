@@ -21,6 +21,7 @@
 #include "core/meta/program.h"
 #include "core/rpc/grpc_log.h"
 #include "core/rpc/listen_address.h"
+#include "core/support/arguments.h"
 #include "core/support/checksum.h"
 #include "core/support/die_with_parent.h"
 #include "core/support/logging.h"
@@ -295,7 +296,7 @@ int Main(int argc, char** argv) {
   Flags flags;
   Declare(app, flags);
   try {
-    app.parse(argc, argv);
+    app.parse(ParserArguments(argc, argv));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) {  // --help, --version
       return app.exit(error);

@@ -102,6 +102,20 @@ TEST_F(CacheFolderTest, WhatAnotherWorkerReadsOrFetchesStays) {
   EXPECT_FALSE(Has('a'));
 }
 
+TEST_F(CacheFolderTest, WhatAnotherWorkerReadsMayExceedTheLimitUntilTheNextTime) {
+  Put(folder_.DataSet(Hash('a')), 15 * kGiB, 30);
+  {
+    const auto lock = FileLock::Take(folder_.Lock(Hash('a')));
+    ASSERT_TRUE(lock.ok()) << lock.status();
+    EXPECT_EQ(folder_.MakeRoom({{Hash('b'), 15 * kGiB}}), absl::OkStatus());
+    EXPECT_TRUE(Has('a'));
+    Put(folder_.DataSet(Hash('b')), 15 * kGiB, 0);
+  }
+  EXPECT_EQ(folder_.MakeRoom({{Hash('b'), 15 * kGiB}, {Hash('c'), 1}}), absl::OkStatus());
+  EXPECT_FALSE(Has('a'));
+  EXPECT_TRUE(Has('b'));
+}
+
 TEST_F(CacheFolderTest, OtherFilesAreLeftAlone) {
   Put(path_ / "notes.txt", 30 * kGiB, 100);
   EXPECT_EQ(folder_.Bytes(), 0);
