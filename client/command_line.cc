@@ -1,5 +1,6 @@
 #include "client/command_line.h"
 
+#include <exception>
 #include <functional>
 #include <map>
 #include <string>
@@ -14,18 +15,19 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "client/command_line_curves.h"
+#include "client/command_line_data.h"
 #include "client/command_line_security.h"
 #include "client/command_line_upkeep.h"
 #include "client/commands/adapt.h"
 #include "client/commands/adapt_flags.h"
 #include "client/commands/checkpoints.h"
 #include "client/commands/completion.h"
-#include "client/commands/datasets.h"
 #include "client/commands/evaluate.h"
 #include "client/commands/jobs.h"
 #include "client/commands/train.h"
 #include "client/flag_checks.h"
 #include "core/rpc/listen_address.h"
+#include "core/support/arguments.h"
 #include "core/support/version.h"
 
 namespace innerloop::client {
@@ -46,14 +48,8 @@ struct Arguments {
   std::string target{};
   uint64_t from_iteration = 0;
   std::string out{};
-  bool classes = false;
-  bool force = false;
   bool spec_alone = false;
   std::vector<std::string> labels{};
-  ImageImportOptions images{};
-  IdxImportOptions idx{};
-  CsvImportOptions csv{};
-  uint64_t example_seed = 1;
 };
 
 // A subcommand that runs `command`.
@@ -196,7 +192,8 @@ void AddEvaluate(CLI::App& root, Arguments& arguments) {
       ->check(CLI::IsMember({"yes", "no", "single", "both"}))
       ->type_name("HOW,...");
   app->add_option_function<uint64_t>(
-         "--seed", [&protocol](uint64_t seed) { protocol.set_seed(seed); }, "Seed of the episodes")
+         "--seed", [&protocol](uint64_t seed) { protocol.set_seed(seed); },
+         "Seed of the episodes; 0 is the seed of the job's final evaluation [0]")
       ->check(CheckSeed);
   app->add_option("--workers", options.workers, "For a file: worker processes [one for each core]")
       ->check(WholeNumber(1, 1024));
@@ -269,91 +266,6 @@ void AddCheckpoints(CLI::App& root, Arguments& arguments) {
             "Checkpoint file", VerifyCheckpoint);
 }
 
-void AddImport(CLI::App& parent, Arguments& arguments) {
-  CLI::App* app = parent.add_subcommand("import", "Make a data set file");
-  app->require_subcommand(1);
-  CLI::App* images =
-      Add(*app, arguments, "images", "From folders or archives of class folders of images",
-          [&arguments] {
-            return ImportImageDataSet(arguments.images, arguments.out, arguments.session);
-          });
-  images->add_option("SOURCE", arguments.images.sources, "Folder, zip, tar or tar.gz")->required();
-  images->add_option("--size", arguments.images.size, "Height and width to resize to [28]")
-      ->check(WholeNumber(1, 4096));
-  images->add_flag("--grayscale", arguments.images.grayscale, "One channel instead of three");
-  images->add_flag("--invert", arguments.images.invert, "For dark ink on a light ground");
-  images->add_option("--name", arguments.images.name, "Name of the data set [the file's]");
-  images->add_option("--out", arguments.out, "File to make")->required();
-
-  CLI::App* idx = Add(
-      *app, arguments, "idx", "From MNIST's IDX files, plain or gzip",
-      [&arguments] { return ImportIdxDataSet(arguments.idx, arguments.out, arguments.session); });
-  idx->add_option("--images", arguments.idx.images, "Images; several are joined")->required();
-  idx->add_option("--labels", arguments.idx.labels, "Labels, one file for each of images")
-      ->required();
-  idx->add_option("--name", arguments.idx.name, "Name of the data set [the file's]");
-  idx->add_option("--out", arguments.out, "File to make")->required();
-
-  CsvImportOptions& table = arguments.csv;
-  CLI::App* csv = Add(
-      *app, arguments, "csv", "From a table whose first line names the columns, plain or gzip",
-      [&arguments] { return ImportCsvDataSet(arguments.csv, arguments.out, arguments.session); });
-  csv->add_option("FILE", table.file, "Comma-separated values")->required();
-  csv->add_option("--features", table.features,
-                  "Columns of numbers, and runs FIRST-LAST of them [all but target and group]")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->type_name("COLUMN,...");
-  csv->add_option("--target", table.targets, "Column of classes, or columns of numbers")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->type_name("COLUMN,...")
-      ->required();
-  csv->add_option("--group", table.group, "Column of groups: a task for each")->type_name("COLUMN");
-  csv->add_flag("--regression", table.regression, "The target is numbers, not classes");
-  csv->add_flag("--skip-missing", table.skip_missing,
-                "Leave out rows with an empty cell in these columns");
-  csv->add_option("--name", table.name, "Name of the data set [the file's]");
-  csv->add_option("--out", arguments.out, "File to make")->required();
-}
-
-void AddExampleData(CLI::App& parent, Arguments& arguments) {
-  CLI::App* app = parent.add_subcommand("example", "Make up a table to try grouped tasks on");
-  app->require_subcommand(1);
-  for (const ExampleData& example : ExampleDataSets()) {
-    CLI::App* made =
-        Add(*app, arguments, example.name, example.description, [&arguments, &example] {
-          return MakeExampleData(example, arguments.example_seed, arguments.out, arguments.session);
-        });
-    made->add_option("--seed", arguments.example_seed, "Seed of everything in it [1]")
-        ->check(CheckSeed);
-    made->add_option("--out", arguments.out, "CSV file to make")->required();
-  }
-}
-
-void AddDataSets(CLI::App& root, Arguments& arguments) {
-  CLI::App* app = root.add_subcommand("dataset", "Data sets on the coordinator and in files");
-  app->require_subcommand(1);
-  AddImport(*app, arguments);
-  AddExampleData(*app, arguments);
-  AddSimple(*app, arguments, "add", "Send a data set to the coordinator", "DATASET",
-            "FILE, or NAME=FILE", AddDataSet);
-  Add(*app, arguments, "list", "Data sets of the coordinator",
-      [&arguments] { return ListDataSets(arguments.session); });
-  CLI::App* show = Add(*app, arguments, "show", "A data set", [&arguments] {
-    return ShowDataSet(arguments.target, arguments.classes, arguments.session);
-  });
-  show->add_option("DATASET", arguments.target, "File, or name or SHA-256 on the coordinator")
-      ->required();
-  show->add_flag("--classes", arguments.classes, "List a file's classes or groups");
-  CLI::App* remove = Add(
-      *app, arguments, "remove", "Remove a data set from the coordinator",
-      [&arguments] { return RemoveDataSet(arguments.target, arguments.force, arguments.session); });
-  remove->add_option("DATASET", arguments.target, "Name or SHA-256")->required();
-  remove->add_flag("--force", arguments.force,
-                   "Also when jobs that have ended need it to be evaluated or extended");
-}
-
 void AddCompletion(CLI::App& root, Arguments& arguments) {
   CLI::App* app = root.add_subcommand("completion", "Completion of this command line for a shell");
   app->require_subcommand(1);
@@ -391,7 +303,7 @@ void AddAll(CLI::App& root, Arguments& arguments) {
   AddEvaluate(root, arguments);
   AddAdapt(root, arguments);
   AddCheckpoints(root, arguments);
-  AddDataSets(root, arguments);
+  AddDataSets(root, arguments.session, arguments.chosen);
   AddReport(root, arguments.session, arguments.chosen);
   AddUpkeep(root, arguments.session, arguments.chosen);
   AddSecurityCommands(root, arguments.session, arguments.chosen);
@@ -414,6 +326,25 @@ std::string OneLine(absl::string_view text) {
   return absl::StrReplaceAll(absl::StripAsciiWhitespace(text), {{"\n", " "}});
 }
 
+// What libraries throw and nobody caught ends here, as one line.
+absl::Status Run(const Command& command) {
+  try {
+    return command();
+  } catch (const std::exception& error) {
+    return absl::InternalError(absl::StrCat("broke off: ", error.what()));
+  }
+}
+
+// The exit code: `code`, unless all went well but the output.
+int CodeAfterOutput(int code, const Surroundings& surroundings) {
+  surroundings.out << std::flush;
+  if (code != 0 || surroundings.out) {
+    return code;
+  }
+  surroundings.err << "innerloop: cannot write to standard output\n" << std::flush;
+  return 1;
+}
+
 }  // namespace
 
 int RunClient(int argc, const char* const* argv, Surroundings& surroundings) {
@@ -422,10 +353,10 @@ int RunClient(int argc, const char* const* argv, Surroundings& surroundings) {
   CLI::App root("Meta-training on a coordinator and its workers.", "innerloop");
   AddAll(root, arguments);
   try {
-    root.parse(argc, argv);
+    root.parse(ParserArguments(argc, argv));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) {  // --help, --version
-      return root.exit(error, surroundings.out, surroundings.err);
+      return CodeAfterOutput(root.exit(error, surroundings.out, surroundings.err), surroundings);
     }
     // The parser says of a misspelled command only that there is none.
     const std::vector<std::string> unknown = root.remaining(/*recurse=*/true);
@@ -435,13 +366,14 @@ int RunClient(int argc, const char* const* argv, Surroundings& surroundings) {
     surroundings.err << "innerloop: " << what << " (see: " << CommandPath(root) << " --help)\n";
     return 2;
   }
-  const absl::Status status = arguments.chosen();
+  const absl::Status status = Run(arguments.chosen);
   surroundings.out << std::flush;
   if (!status.ok()) {
     surroundings.err << "innerloop: " << OneLine(status.message()) << "\n" << std::flush;
   }
   // As shells have it for a program that ended by Ctrl-C.
-  return absl::IsCancelled(session.cancellation.status()) && !status.ok() ? 130 : ExitCode(status);
+  const bool interrupted = absl::IsCancelled(session.cancellation.status()) && !status.ok();
+  return CodeAfterOutput(interrupted ? 130 : ExitCode(status), surroundings);
 }
 
 }  // namespace innerloop::client

@@ -7,6 +7,7 @@
 
 #include "client/commands/certs.h"
 #include "client/commands/tokens.h"
+#include "client/flag_checks.h"
 
 namespace innerloop::client {
 namespace {
@@ -18,7 +19,7 @@ struct Arguments {
   std::string id;
   std::string name;
   std::string role;
-  std::string expires;
+  absl::Duration lifetime;
   std::string folder;
   std::string out;
   CertificateRequest request;
@@ -39,13 +40,19 @@ void AddTokens(CLI::App& root, Session& session, Command& chosen) {
   CLI::App* const create =
       Add(*app, chosen, "create", "Make a token and print its secret, this once",
           [arguments, &session] {
-            return CreateToken(arguments->name, arguments->role, arguments->expires, session);
+            return CreateToken(arguments->name, arguments->role, arguments->lifetime, session);
           });
   create->add_option("NAME", arguments->name, "Whom it is for")->required();
   create->add_option("--role", arguments->role, "user, or viewer, who may only look")
       ->check(CLI::IsMember({"user", "viewer"}))
       ->required();
-  create->add_option("--expires", arguments->expires, "How long it is good, e.g. 90d [for ever]")
+  create
+      ->add_option_function<std::string>(
+          "--expires",
+          [arguments](const std::string& text) {
+            arguments->lifetime = TimeSpan("--expires", text, absl::Seconds(1));
+          },
+          "How long it is good, e.g. 90d [for ever]")
       ->type_name("TIME");
   Add(*app, chosen, "list", "Tokens", [&session] { return ListTokens(session); });
   Add(*app, chosen, "revoke", "Refuse a token from now on",

@@ -6,10 +6,10 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "client/commands/upkeep.h"
 #include "client/commands/words.h"
+#include "client/flag_checks.h"
 
 namespace innerloop::client {
 namespace {
@@ -28,27 +28,11 @@ CLI::App* Add(CLI::App& root, Chosen& chosen, const std::string& name,
   return app;
 }
 
-// "30d", or as Abseil has it: "12h", "90m".
-absl::Duration ParseAge(const std::string& flag, const std::string& text) {
-  absl::Duration age;
-  uint32_t days = 0;
-  const bool in_days = !text.empty() && text.back() == 'd' &&
-                       absl::SimpleAtoi(text.substr(0, text.size() - 1), &days);
-  if (in_days) {
-    return absl::Hours(24) * days;
-  }
-  if (!absl::ParseDuration(text, &age) || age < absl::ZeroDuration()) {
-    throw CLI::ValidationError(flag,
-                               absl::StrCat("'", text, "' is no time; one would be 30d or 12h"));
-  }
-  return age;
-}
-
 void AddLogs(CLI::App& root, Session& session, Chosen& chosen) {
   const auto options = std::make_shared<LogOptions>();
   CLI::App* app = Add(root, chosen, "logs",
                       "What the coordinator and its workers said about a job: shards that failed, "
-                      "workers that were lost, checkpoints, states",
+                      "workers that were lost, checkpoints that failed, states",
                       options, ShowLog, session);
   app->add_option("ID", options->job, "Job")->required();
   app->add_flag("--follow", options->follow, "Go on with new entries until the job ends");
@@ -117,14 +101,16 @@ void AddGarbage(CLI::App& root, Session& session, Chosen& chosen) {
   app->add_option_function<std::string>(
          "--jobs-older-than",
          [options](const std::string& text) {
-           options->jobs_older_than = ParseAge("--jobs-older-than", text);
+           options->jobs_older_than = TimeSpan("--jobs-older-than", text, absl::ZeroDuration());
          },
          "Jobs that ended longer ago, with history and checkpoints, e.g. 30d or 12h")
       ->type_name("TIME");
   app->add_flag("--checkpoints", options->checkpoints,
                 "Of ended jobs, all checkpoints but the last and the best");
-  app->add_flag("--data-sets", options->data_sets,
-                "Data sets and models that no job needs, uploads that were broken off");
+  app->add_flag(
+      "--data-sets", options->data_sets,
+      "Data sets and models that no job needs and that are older than an hour, uploads that "
+      "were broken off a day ago");
 }
 
 struct BackupOptions {

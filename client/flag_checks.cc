@@ -5,6 +5,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/support/checksum.h"
+#include "core/support/time_span.h"
 
 namespace innerloop::client {
 
@@ -22,6 +23,22 @@ CLI::Validator WholeNumber(uint32_t least, uint32_t most) {
                        : absl::StrCat("'", text, "' is no whole number from ", least, " to ", most);
           },
           ""};
+}
+
+CLI::Validator NonEmpty() {
+  return {[](std::string& text) { return text.empty() ? "no name was given" : std::string(); }, ""};
+}
+
+absl::Duration TimeSpan(const std::string& flag, const std::string& text, absl::Duration least) {
+  const absl::StatusOr<absl::Duration> span = ParseTimeSpan(text);
+  if (!span.ok()) {
+    throw CLI::ValidationError(flag, std::string(span.status().message()));
+  }
+  if (*span < least) {
+    throw CLI::ValidationError(
+        flag, absl::StrCat("'", text, "' is too short; one that would do is 90d or 12h"));
+  }
+  return *span;
 }
 
 CLI::Validator Sha256Digits() {

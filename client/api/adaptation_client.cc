@@ -28,6 +28,15 @@ v1::Examples Part(const v1::Examples& examples, int64_t first, int64_t count) {
   return part;
 }
 
+// Callers look answers up by query and number.
+absl::Status CheckAnswers(const v1::Predictions& predictions, int64_t queries) {
+  return predictions.size() > 0 && predictions.values_size() == queries * predictions.size()
+             ? absl::OkStatus()
+             : absl::DataLossError(absl::StrCat("the coordinator answered ", queries,
+                                                " queries with ", predictions.values_size(),
+                                                " numbers, ", predictions.size(), " for each"));
+}
+
 }  // namespace
 
 AdaptationClient::AdaptationClient(ClientOptions options, Cancellation& cancellation)
@@ -42,8 +51,13 @@ absl::StatusOr<v1::ModelDescription> AdaptationClient::Describe(const std::strin
 }
 
 absl::StatusOr<v1::AdaptResponse> AdaptationClient::Adapt(const v1::AdaptRequest& request) {
-  return connection_.Call(*stub_, &v1::Adaptation::Stub::Adapt, request, Connection::Repeat::kNever,
-                          kNoDeadline);
+  INNERLOOP_ASSIGN_OR_RETURN(v1::AdaptResponse response,
+                             connection_.Call(*stub_, &v1::Adaptation::Stub::Adapt, request,
+                                              Connection::Repeat::kNever, kNoDeadline));
+  if (request.has_queries()) {
+    INNERLOOP_RETURN_IF_ERROR(CheckAnswers(response.predictions(), CountOf(request.queries())));
+  }
+  return response;
 }
 
 absl::StatusOr<v1::Predictions> AdaptationClient::Predict(const std::string& adaptation,
@@ -58,7 +72,13 @@ absl::StatusOr<v1::Predictions> AdaptationClient::Predict(const std::string& ada
     INNERLOOP_ASSIGN_OR_RETURN(const v1::PredictResponse response,
                                connection_.Call(*stub_, &v1::Adaptation::Stub::Predict, request,
                                                 Connection::Repeat::kNever, kNoDeadline));
-    all.MergeFrom(response.predictions());
+    const v1::Predictions& some = response.predictions();
+    INNERLOOP_RETURN_IF_ERROR(CheckAnswers(some, CountOf(request.queries())));
+    if (first > 0 && some.size() != all.size()) {
+      return absl::DataLossError(absl::StrCat("the coordinator answered queries with ", all.size(),
+                                              " numbers each, and then with ", some.size()));
+    }
+    all.MergeFrom(some);
   }
   return all;
 }

@@ -23,7 +23,8 @@ class AdaptationClient {
 
   // Of "JOB", "JOB@ITERATION" or "JOB@best".
   absl::StatusOr<v1::ModelDescription> Describe(const std::string& checkpoint);
-  // Adapts, and predicts the request's queries where it has any.
+  // Adapts, and predicts the request's queries where it has any. DATA_LOSS, as of Predict, for
+  // predictions that do not have as many values as their size and the queries make.
   absl::StatusOr<v1::AdaptResponse> Adapt(const v1::AdaptRequest& request);
   // Any number of queries, sent at most `most` in a call (MostQueries in core/job/adaptation.h).
   absl::StatusOr<v1::Predictions> Predict(const std::string& adaptation,

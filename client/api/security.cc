@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <system_error>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -14,7 +15,10 @@ namespace {
 
 TlsFiles FilesOf(const std::string& folder) {
   TlsFiles files{.ca = absl::StrCat(folder, "/ca.pem")};
-  if (std::filesystem::exists(absl::StrCat(folder, "/cert.pem"))) {
+  std::error_code error;
+  // One alone is an error, which names the other.
+  if (std::filesystem::exists(absl::StrCat(folder, "/cert.pem"), error) ||
+      std::filesystem::exists(absl::StrCat(folder, "/key.pem"), error)) {
     files.cert = absl::StrCat(folder, "/cert.pem");
     files.key = absl::StrCat(folder, "/key.pem");
   }
@@ -28,8 +32,9 @@ TlsFiles ChooseFiles(const SecurityOptions& options, bool loopback) {
   if (!options.tls_dir.empty()) {
     return FilesOf(options.tls_dir);
   }
+  std::error_code error;
   if (!loopback && !options.home_dir.empty() &&
-      std::filesystem::exists(absl::StrCat(options.home_dir, "/ca.pem"))) {
+      std::filesystem::exists(absl::StrCat(options.home_dir, "/ca.pem"), error)) {
     return FilesOf(options.home_dir);
   }
   return {};

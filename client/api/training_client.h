@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/api/connection.h"
+#include "core/support/partial_file.h"
 #include "innerloop/v1/training.grpc.pb.h"
 
 namespace innerloop::client {
@@ -104,9 +105,8 @@ class TrainingClient {
   // "JOB@ITERATION" for what the reference means now, and the file's size.
   absl::StatusOr<v1::CheckpointInfo> Pin(const std::string& checkpoint);
   // Appends to the open file until the stream ends; `offset` is moved along.
-  absl::Status ReceiveCheckpoint(const std::string& pinned, int fd, const std::string& path,
-                                 uint64_t total, uint64_t& offset,
-                                 const TransferProgress& progress);
+  absl::Status ReceiveCheckpoint(const std::string& pinned, PartialFile& file, uint64_t total,
+                                 uint64_t& offset, const TransferProgress& progress);
 
   Connection connection_;
   const std::unique_ptr<v1::Training::Stub> stub_;

@@ -1,13 +1,6 @@
 // Files on their way to and from the coordinator.
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
 #include <utility>
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -17,17 +10,13 @@
 #include "core/dataset/dataset.h"
 #include "core/support/checksum.h"
 #include "core/support/mapped_file.h"
+#include "core/support/partial_file.h"
 #include "core/support/status_macros.h"
-#include "core/support/write_all.h"
 
 namespace innerloop::client {
 namespace {
 
 constexpr uint64_t kChunkBytes = uint64_t{1} << 20;
-
-absl::Status FileError(absl::string_view what, const std::string& path) {
-  return absl::ErrnoToStatus(errno, absl::StrCat("cannot ", what, " ", path));
-}
 
 // Sends bytes[offset..) as chunks; `first` is the first message, with whatever it alone carries.
 // Stops when the stream breaks; its status tells why.
@@ -162,9 +151,9 @@ absl::StatusOr<v1::CheckpointInfo> TrainingClient::Pin(const std::string& checkp
   return *found;
 }
 
-absl::Status TrainingClient::ReceiveCheckpoint(const std::string& pinned, int fd,
-                                               const std::string& path, uint64_t total,
-                                               uint64_t& offset, const TransferProgress& progress) {
+absl::Status TrainingClient::ReceiveCheckpoint(const std::string& pinned, PartialFile& file,
+                                               uint64_t total, uint64_t& offset,
+                                               const TransferProgress& progress) {
   grpc::ClientContext context;
   const Cancellation::Scope scope(connection_.cancellation(), context);
   v1::DownloadCheckpointRequest request;
@@ -178,7 +167,7 @@ absl::Status TrainingClient::ReceiveCheckpoint(const std::string& pinned, int fd
       kept = absl::DataLossError(absl::StrCat("the coordinator sent byte ", chunk.offset(), " of ",
                                               pinned, " where byte ", offset, " was due"));
     } else {
-      kept = WriteAll(fd, path, chunk.data());
+      kept = file.Write(chunk.data());
     }
     if (!kept.ok()) {
       context.TryCancel();
@@ -202,38 +191,25 @@ absl::StatusOr<std::string> TrainingClient::DownloadCheckpoint(const std::string
   if (path.empty()) {
     path = absl::StrCat(info.job_id(), "-", CheckpointFileName(info.iteration()));
   }
-  const std::string partial = absl::StrCat(path, ".part-", ::getpid());
-  const int fd = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (fd < 0) {
-    return FileError("create", path);
-  }
-  absl::Cleanup abandon = [&partial] { ::unlink(partial.c_str()); };
-  {
-    const absl::Cleanup close = [fd] { ::close(fd); };
-    Retry retry = connection_.Patient();
-    uint64_t offset = 0;
-    while (true) {
-      const uint64_t before = offset;
-      const absl::Status status =
-          ReceiveCheckpoint(pinned, fd, path, info.bytes(), offset, progress);
-      if (status.ok()) {
-        break;
-      }
-      if (offset > before) {
-        retry.Progress();
-      }
-      INNERLOOP_RETURN_IF_ERROR(retry.Again(status));
+  INNERLOOP_ASSIGN_OR_RETURN(PartialFile file, PartialFile::Create(path, 0666));
+  Retry retry = connection_.Patient();
+  uint64_t offset = 0;
+  while (true) {
+    const uint64_t before = offset;
+    const absl::Status status = ReceiveCheckpoint(pinned, file, info.bytes(), offset, progress);
+    if (status.ok()) {
+      break;
     }
-    if (::fsync(fd) != 0) {
-      return FileError("write", path);
+    if (offset > before) {
+      retry.Progress();
     }
+    INNERLOOP_RETURN_IF_ERROR(retry.Again(status));
   }
-  if (absl::Status whole = ReadCheckpoint(partial).status(); !whole.ok()) {
+  if (absl::Status whole = ReadCheckpoint(file.temporary_path()).status(); !whole.ok()) {
     return absl::DataLossError(
         absl::StrCat("what arrived of ", pinned, " is not whole: ", whole.message()));
   }
-  INNERLOOP_RETURN_IF_ERROR(FileSystem::Real().Rename(partial, path));
-  std::move(abandon).Cancel();
+  INNERLOOP_RETURN_IF_ERROR(file.Commit());
   return path;
 }
 

@@ -1,27 +1,12 @@
 #include "client/api/upkeep_client.h"
 
-#include <cerrno>
 #include <utility>
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
-#include "core/support/file_system.h"
+#include "core/support/partial_file.h"
 #include "core/support/status_macros.h"
-#include "core/support/write_all.h"
 
 namespace innerloop::client {
-namespace {
-
-absl::Status FileError(absl::string_view what, const std::string& path) {
-  return absl::ErrnoToStatus(errno, absl::StrCat("cannot ", what, " ", path));
-}
-
-}  // namespace
-
 UpkeepClient::UpkeepClient(ClientOptions options, Cancellation& cancellation)
     : connection_(std::move(options), cancellation),
       stub_(v1::Upkeep::NewStub(connection_.channel())) {}
@@ -66,42 +51,29 @@ absl::StatusOr<v1::CollectGarbageResponse> UpkeepClient::CollectGarbage(
 
 absl::StatusOr<uint64_t> UpkeepClient::Backup(const std::string& path,
                                               const std::function<void(uint64_t done)>& progress) {
-  const std::string partial = absl::StrCat(path, ".part-", ::getpid());
   // It holds everything, among it hashes of tokens: for its owner alone.
-  const int fd = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd < 0) {
-    return FileError("create", path);
-  }
-  absl::Cleanup abandon = [&partial] { ::unlink(partial.c_str()); };
+  INNERLOOP_ASSIGN_OR_RETURN(PartialFile file, PartialFile::Create(path, 0600));
   uint64_t done = 0;
-  {
-    const absl::Cleanup close = [fd] { ::close(fd); };
-    grpc::ClientContext context;
-    const Cancellation::Scope scope(connection_.cancellation(), context);
-    const auto stream = stub_->Backup(&context, v1::BackupRequest());
-    v1::FileChunk chunk;
-    absl::Status kept;
-    while (kept.ok() && stream->Read(&chunk)) {
-      kept =
-          chunk.offset() == done
-              ? WriteAll(fd, path, chunk.data())
-              : absl::DataLossError(absl::StrCat("the coordinator sent byte ", chunk.offset(),
-                                                 " of the backup where byte ", done, " was due"));
-      done += chunk.data().size();
-      progress(done);
-    }
-    if (!kept.ok()) {
-      context.TryCancel();
-    }
-    const absl::Status sent = connection_.Convert(stream->Finish());
-    INNERLOOP_RETURN_IF_ERROR(kept);
-    INNERLOOP_RETURN_IF_ERROR(sent);
-    if (::fsync(fd) != 0) {
-      return FileError("write", path);
-    }
+  grpc::ClientContext context;
+  const Cancellation::Scope scope(connection_.cancellation(), context);
+  const auto stream = stub_->Backup(&context, v1::BackupRequest());
+  v1::FileChunk chunk;
+  absl::Status kept;
+  while (kept.ok() && stream->Read(&chunk)) {
+    kept = chunk.offset() == done
+               ? file.Write(chunk.data())
+               : absl::DataLossError(absl::StrCat("the coordinator sent byte ", chunk.offset(),
+                                                  " of the backup where byte ", done, " was due"));
+    done += chunk.data().size();
+    progress(done);
   }
-  INNERLOOP_RETURN_IF_ERROR(FileSystem::Real().Rename(partial, path));
-  std::move(abandon).Cancel();
+  if (!kept.ok()) {
+    context.TryCancel();
+  }
+  const absl::Status sent = connection_.Convert(stream->Finish());
+  INNERLOOP_RETURN_IF_ERROR(kept);
+  INNERLOOP_RETURN_IF_ERROR(sent);
+  INNERLOOP_RETURN_IF_ERROR(file.Commit());
   return done;
 }
 

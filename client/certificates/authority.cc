@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include <fcntl.h>
 #include <openssl/rand.h>
@@ -20,6 +21,7 @@
 #include "core/rpc/openssl.h"
 #include "core/support/file_system.h"
 #include "core/support/status_macros.h"
+#include "core/support/write_all.h"
 
 namespace innerloop::client {
 namespace {
@@ -63,27 +65,41 @@ absl::StatusOr<std::string> ToPem(X509* certificate) {
   return TextOf(out.get());
 }
 
+absl::Status CannotWrite(const std::string& path) {
+  return absl::ErrnoToStatus(errno, absl::StrCat("cannot write '", path, "'"));
+}
+
 // Writes a file that is not there yet.
 absl::Status WriteNew(const std::string& path, absl::string_view text, mode_t mode) {
   const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   if (file < 0) {
-    return errno == EEXIST
-               ? absl::AlreadyExistsError(
-                     absl::StrCat("'", path, "' is there already, and is not written over"))
-               : absl::InvalidArgumentError(
-                     absl::ErrnoToStatus(errno, absl::StrCat("cannot write '", path, "'"))
-                         .message());
+    return errno == EEXIST ? absl::AlreadyExistsError(absl::StrCat(
+                                 "'", path, "' is there already, and is not written over"))
+                           : absl::InvalidArgumentError(CannotWrite(path).message());
   }
+  absl::Cleanup remove = [&path] { unlink(path.c_str()); };
   const absl::Cleanup close_it = [file] { close(file); };
   // The mode holds whatever the umask is.
-  if (fchmod(file, mode) != 0 ||
-      write(file, text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
-      fsync(file) != 0) {
-    absl::Status status = absl::ErrnoToStatus(errno, absl::StrCat("cannot write '", path, "'"));
-    unlink(path.c_str());
-    return status;
+  if (fchmod(file, mode) != 0) {
+    return CannotWrite(path);
   }
+  INNERLOOP_RETURN_IF_ERROR(WriteAll(file, path, text));
+  if (fsync(file) != 0) {
+    return CannotWrite(path);
+  }
+  std::move(remove).Cancel();
   return absl::OkStatus();
+}
+
+// A key and its certificate, where neither is there yet: both, or none.
+absl::Status WritePair(const std::string& key_path, absl::string_view key,
+                       const std::string& certificate_path, absl::string_view certificate) {
+  INNERLOOP_RETURN_IF_ERROR(WriteNew(key_path, key, 0600));
+  absl::Status written = WriteNew(certificate_path, certificate, 0644);
+  if (!written.ok()) {
+    unlink(key_path.c_str());
+  }
+  return written;
 }
 
 // A certificate that is being made. One thread only.
@@ -202,8 +218,8 @@ absl::Status MakeAuthority(const std::string& folder, const std::string& name, a
   INNERLOOP_ASSIGN_OR_RETURN(const std::string pem,
                              draft.Sign(X509_get_subject_name(draft.get()), key.get()));
   INNERLOOP_ASSIGN_OR_RETURN(const std::string key_pem, ToPem(key.get()));
-  INNERLOOP_RETURN_IF_ERROR(WriteNew(absl::StrCat(folder, "/ca-key.pem"), key_pem, 0600));
-  return WriteNew(absl::StrCat(folder, "/ca.pem"), pem, 0644);
+  return WritePair(absl::StrCat(folder, "/ca-key.pem"), key_pem, absl::StrCat(folder, "/ca.pem"),
+                   pem);
 }
 
 absl::Status IssueCertificate(const std::string& folder, const CertificateRequest& request,
@@ -246,8 +262,8 @@ absl::Status IssueCertificate(const std::string& folder, const CertificateReques
   INNERLOOP_ASSIGN_OR_RETURN(const std::string key_pem, ToPem(key.get()));
 
   INNERLOOP_RETURN_IF_ERROR(FileSystem::Real().MakeFolder(out));
-  INNERLOOP_RETURN_IF_ERROR(WriteNew(absl::StrCat(out, "/key.pem"), key_pem, 0600));
-  INNERLOOP_RETURN_IF_ERROR(WriteNew(absl::StrCat(out, "/cert.pem"), pem, 0644));
+  INNERLOOP_RETURN_IF_ERROR(
+      WritePair(absl::StrCat(out, "/key.pem"), key_pem, absl::StrCat(out, "/cert.pem"), pem));
   return FileSystem::Real().Replace(absl::StrCat(out, "/ca.pem"), {authority.cert});
 }
 

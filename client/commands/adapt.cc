@@ -1,7 +1,11 @@
 #include "client/commands/adapt.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <string>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -32,6 +36,16 @@ absl::StatusOr<v1::ExportRequest::Format> FormatOf(const std::string& out) {
   }
   return absl::InvalidArgumentError(absl::StrCat(
       "--out ", out, ": the ending says what to write, .safetensors or .pt (TorchScript)"));
+}
+
+// Whether a file can be made there, before work is put into it.
+absl::Status CheckOut(const std::string& out) {
+  const std::filesystem::path folder = std::filesystem::path(out).parent_path();
+  std::error_code error;
+  return folder.empty() || std::filesystem::is_directory(folder, error)
+             ? absl::OkStatus()
+             : absl::NotFoundError(
+                   absl::StrCat("--out ", out, ": there is no folder ", folder.string()));
 }
 
 // People gave flags, not fields.
@@ -73,6 +87,17 @@ absl::StatusOr<Inputs> ReadInputs(v1::ModelDescription model, const AdaptOptions
   return inputs;
 }
 
+// Whether there is a name for each of an answer's numbers.
+absl::Status CheckNames(const v1::Predictions& predictions, const OwnSupport& support) {
+  const std::vector<std::string>& names =
+      support.classes.empty() ? support.targets : support.classes;
+  return predictions.size() == names.size()
+             ? absl::OkStatus()
+             : absl::DataLossError(absl::StrCat(
+                   "the coordinator answered a query with ", predictions.size(), " numbers; the ",
+                   support.classes.empty() ? "targets" : "classes", " are ", names.size()));
+}
+
 absl::StatusOr<v1::AdaptResponse> Compute(AdaptationClient& client, const std::string& checkpoint,
                                           const v1::AdaptationRule& rule, const Inputs& inputs) {
   v1::AdaptRequest request;
@@ -89,6 +114,9 @@ absl::StatusOr<v1::AdaptResponse> Compute(AdaptationClient& client, const std::s
     INNERLOOP_ASSIGN_OR_RETURN(
         *response.mutable_predictions(),
         client.Predict(response.adaptation(), inputs.queries.inputs, inputs.most));
+  }
+  if (count > 0) {
+    INNERLOOP_RETURN_IF_ERROR(CheckNames(response.predictions(), inputs.support));
   }
   return response;
 }
@@ -140,6 +168,9 @@ absl::Status AdaptJob(const AdaptOptions& options, Session& session, LiveLine& l
   // All calls mean the same one, also when the job writes another meanwhile.
   const std::string pinned = absl::StrCat(model.job_id(), "@", model.iteration());
   INNERLOOP_ASSIGN_OR_RETURN(Inputs inputs, ReadInputs(std::move(model), options));
+  if (const auto workers = session.Client().ListWorkers(); workers.ok() && workers->empty()) {
+    live.Print("waiting: no workers are connected");
+  }
   return AdaptOn(client, pinned, "", std::move(inputs), options, live, view);
 }
 
@@ -171,6 +202,7 @@ absl::Status AdaptFile(const AdaptOptions& options, Session& session, LiveLine& 
 
 absl::Status Adapt(const AdaptOptions& options, Session& session) {
   INNERLOOP_RETURN_IF_ERROR(FormatOf(options.out).status());
+  INNERLOOP_RETURN_IF_ERROR(CheckOut(options.out));
   AdaptationView view;
   {
     LiveLine live(session.Live());

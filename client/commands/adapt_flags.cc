@@ -5,6 +5,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "client/flag_checks.h"
+
 namespace innerloop::client {
 
 void AddAdaptFlags(CLI::App& app, AdaptOptions& options, Session& session) {
@@ -40,6 +42,7 @@ void AddAdaptFlags(CLI::App& app, AdaptOptions& options, Session& session) {
       ->check(CLI::IsMember({"no", "yes", "single"}));
   app.add_option("--out", options.out,
                  "Write the adapted model: FILE.safetensors, or FILE.pt (TorchScript)")
+      ->check(NonEmpty())
       ->type_name("FILE");
   app.add_option("--model", options.model, "For a file: the TorchScript model that its job brought")
       ->type_name("FILE");

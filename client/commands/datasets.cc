@@ -1,6 +1,7 @@
 #include "client/commands/datasets.h"
 
 #include <filesystem>
+#include <system_error>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -126,7 +127,8 @@ absl::Status MakeExampleData(const ExampleData& example, uint64_t seed, const st
 
 absl::Status AddDataSet(const std::string& data_set, Session& session) {
   DataSetFile file{.path = data_set};
-  if (!std::filesystem::exists(data_set) && absl::StrContains(data_set, "=")) {
+  std::error_code error;
+  if (!std::filesystem::exists(data_set, error) && absl::StrContains(data_set, "=")) {
     INNERLOOP_ASSIGN_OR_RETURN(file, ParseDataFlag(data_set));
   } else {
     INNERLOOP_ASSIGN_OR_RETURN(const auto opened, Dataset::Open(file.path));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -193,7 +194,8 @@ absl::Status EvaluateFile(const EvaluateOptions& options, Session& session) {
 }  // namespace
 
 bool NamesFile(const std::string& target) {
-  return std::filesystem::exists(target) || absl::StrContains(target, "/") ||
+  std::error_code error;
+  return std::filesystem::exists(target, error) || absl::StrContains(target, "/") ||
          absl::EndsWith(target, ".safetensors");
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <system_error>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -131,7 +132,8 @@ absl::StatusOr<DataSetFile> FindDataSet(const v1::TaskSource& tasks,
   }
   const char* folder = std::getenv("INNERLOOP_DATA");
   const std::string path = absl::StrCat(folder == nullptr ? "" : folder, "/", name, ".safetensors");
-  if (folder != nullptr && std::filesystem::exists(path)) {
+  std::error_code error;
+  if (folder != nullptr && std::filesystem::exists(path, error)) {
     return DataSetFile{.name = name, .path = path};
   }
   return absl::NotFoundError(

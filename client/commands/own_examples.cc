@@ -3,13 +3,16 @@
 #include <algorithm>
 #include <filesystem>
 #include <set>
+#include <system_error>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/commands/own_images.h"
 #include "client/commands/own_tables.h"
+#include "core/dataset/image_reader.h"
 #include "core/dataset/preparation.h"
 #include "core/job/adaptation.h"
 #include "core/support/status_macros.h"
@@ -29,6 +32,18 @@ absl::Status CheckExists(const std::string& source) {
   return std::filesystem::exists(source, error)
              ? absl::OkStatus()
              : absl::NotFoundError(absl::StrCat("there is no '", source, "'"));
+}
+
+// A table for images, or images for a table, is told by its name.
+absl::Status CheckKind(const v1::ModelDescription& model, const std::string& source) {
+  if (TakesImages(model) && absl::EndsWith(absl::AsciiStrToLower(source), ".csv")) {
+    return Invalid(source, ": the model takes images, not a table");
+  }
+  if (!TakesImages(model) && IsImageName(source)) {
+    return Invalid(source, ": the model takes a table (CSV) of ", model.input_shape(0),
+                   " numbers an example, not images");
+  }
+  return absl::OkStatus();
 }
 
 // What labels stand for: the training set's classes where all tasks share them, else the names in
@@ -57,6 +72,7 @@ absl::StatusOr<std::vector<std::string>> ClassesOf(const v1::ModelDescription& m
 absl::StatusOr<OwnSupport> ReadSupport(const v1::ModelDescription& model,
                                        const std::string& source) {
   INNERLOOP_RETURN_IF_ERROR(CheckExists(source));
+  INNERLOOP_RETURN_IF_ERROR(CheckKind(model, source));
   INNERLOOP_ASSIGN_OR_RETURN(OwnExamples examples,
                              TakesImages(model) ? ReadClassFolders(model, source)
                                                 : ReadTable(model, source, /*with_targets=*/true));
@@ -89,6 +105,7 @@ absl::StatusOr<OwnExamples> ReadQueries(const v1::ModelDescription& model,
   OwnExamples all;
   for (const std::string& source : sources) {
     INNERLOOP_RETURN_IF_ERROR(CheckExists(source));
+    INNERLOOP_RETURN_IF_ERROR(CheckKind(model, source));
     INNERLOOP_ASSIGN_OR_RETURN(
         OwnExamples some, TakesImages(model) ? ReadImages(model, support.classes, source)
                                              : ReadTable(model, source, /*with_targets=*/false));

@@ -24,19 +24,30 @@ std::string PathOf(const ReadImage& image) {
                                : absl::StrCat(absl::StrJoin(image.folders, "/"), "/", image.file);
 }
 
-// Folders that hold neither images nor folders: a class that was forgotten.
+// Whether there are images or folders in it; `error` is set when it cannot be read.
+bool HoldsSomething(const fs::path& folder, std::error_code& error) {
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code ignored;
+    if (entry->is_directory(ignored) || IsImageName(entry->path().filename().string())) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Folders that hold neither images nor folders: a class that was forgotten. What cannot be read is
+// found when the images are.
 absl::Status CheckNoneEmpty(const std::string& folder) {
   std::error_code error;
   for (fs::recursive_directory_iterator entry(folder, error), end; !error && entry != end;
        entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    if (!entry->is_directory() || absl::StartsWith(name, ".") || name == "__MACOSX") {
+    std::error_code unreadable;
+    if (!entry->is_directory(unreadable) || absl::StartsWith(name, ".") || name == "__MACOSX") {
       continue;
     }
-    const fs::directory_iterator inside(entry->path(), error);
-    if (std::none_of(fs::begin(inside), fs::end(inside), [](const fs::directory_entry& file) {
-          return file.is_directory() || IsImageName(file.path().filename().string());
-        })) {
+    if (!HoldsSomething(entry->path(), unreadable) && !unreadable) {
       return absl::InvalidArgumentError(
           absl::StrCat("the class folder '", entry->path().string(), "' has no images"));
     }
@@ -104,7 +115,8 @@ absl::StatusOr<OwnExamples> ReadImages(const v1::ModelDescription& model,
   const ImportProgress progress;
   ImageReader reader(options, progress);
   std::vector<ReadImage> images;
-  if (IsImageName(fs::path(source).filename().string()) && !fs::is_directory(source)) {
+  std::error_code error;
+  if (IsImageName(fs::path(source).filename().string()) && !fs::is_directory(source, error)) {
     INNERLOOP_ASSIGN_OR_RETURN(ReadImage image, reader.ReadFile(source));
     images.push_back(std::move(image));
   } else {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -32,7 +33,8 @@ absl::StatusOr<OwnExamples> ReadTable(const v1::ModelDescription& model, const s
   const auto invalid = [&](auto... what) {
     return absl::InvalidArgumentError(absl::StrCat(source, ": ", what...));
   };
-  if (std::filesystem::is_directory(source)) {
+  std::error_code error;
+  if (std::filesystem::is_directory(source, error)) {
     return invalid("is a folder; the model takes ", model.input_shape(0),
                    " numbers an example, which stand in a CSV file");
   }

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -9,6 +10,8 @@
 #include "absl/strings/string_view.h"
 #include "client/api/upkeep_client.h"
 #include "client/local/local_run.h"
+#include "client/local/state_copy.h"
+#include "client/local/temporary_folder.h"
 #include "client/render/numbers.h"
 #include "client/report/history.h"
 #include "client/report/page.h"
@@ -24,15 +27,14 @@ constexpr char kDefaultFile[] = "innerloop-report.html";
 // The jobs of a run that nobody serves now.
 absl::Status AddFolder(const std::string& folder, Session& session, LiveLine& live,
                        std::vector<Json>& jobs) {
-  if (!std::filesystem::exists(absl::StrCat(folder, "/innerloop.db"))) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(folder, " is no state folder: there is no innerloop.db in it"));
-  }
+  INNERLOOP_ASSIGN_OR_RETURN(const TemporaryFolder copy, TemporaryFolder::Create());
+  INNERLOOP_RETURN_IF_ERROR(CopyState(folder, copy.path()));
   LocalRun run(session.cancellation);
   INNERLOOP_RETURN_IF_ERROR(
-      run.Start({.state_dir = std::filesystem::absolute(folder).lexically_normal().string(),
+      run.Start({.state_dir = copy.path(),
                  .program_folder = session.surroundings.program_folder,
                  .metrics_listen = "",
+                 .at_rest = true,
                  .notice = [&live](const std::string& notice) { live.Print(notice); }}));
   ClientOptions options = session.client;
   options.coordinator = run.cluster().address();
@@ -56,10 +58,11 @@ absl::Status AddFolder(const std::string& folder, Session& session, LiveLine& li
 
 absl::Status AddSource(const std::string& source, Session& session, LiveLine& live,
                        std::vector<Json>& jobs) {
-  if (std::filesystem::is_directory(source)) {
+  std::error_code error;
+  if (std::filesystem::is_directory(source, error)) {
     return AddFolder(source, session, live, jobs);
   }
-  if (std::filesystem::exists(source) || absl::StrContains(source, "/") ||
+  if (std::filesystem::exists(source, error) || absl::StrContains(source, "/") ||
       absl::EndsWith(source, ".json")) {
     INNERLOOP_ASSIGN_OR_RETURN(std::vector<Json> read, ReadReport(source));
     for (Json& job : read) {

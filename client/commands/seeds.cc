@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "client/render/table.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::client {
@@ -64,7 +65,7 @@ absl::StatusOr<std::vector<uint64_t>> ParseSeeds(const std::string& flag) {
 
 std::string NameWithSeed(const std::string& name, uint64_t seed) {
   const std::string ending = absl::StrCat("-seed-", seed);
-  return absl::StrCat(name.substr(0, kMostNameCharacters - ending.size()), ending);
+  return absl::StrCat(CutTo(name, kMostNameCharacters - ending.size()), ending);
 }
 
 }  // namespace innerloop::client

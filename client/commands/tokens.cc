@@ -2,9 +2,7 @@
 
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "client/api/access_client.h"
 #include "client/render/table.h"
 #include "client/render/views.h"
@@ -12,23 +10,6 @@
 
 namespace innerloop::client {
 namespace {
-
-// absl's durations end at hours.
-absl::StatusOr<absl::Duration> ParseLifetime(absl::string_view text) {
-  absl::Duration lifetime;
-  uint32_t days = 0;
-  if (absl::string_view number = text;
-      absl::ConsumeSuffix(&number, "d") && absl::SimpleAtoi(number, &days)) {
-    lifetime = absl::Hours(24) * days;
-  } else if (!absl::ParseDuration(text, &lifetime)) {
-    lifetime = absl::ZeroDuration();
-  }
-  if (lifetime < absl::Seconds(1)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--expires is '", text, "'; a time like 90d or 12h is right"));
-  }
-  return lifetime;
-}
 
 std::string RoleText(v1::Role role) { return role == v1::ROLE_USER ? "user" : "viewer"; }
 
@@ -45,12 +26,8 @@ Json TokenJson(const v1::Token& token) {
 
 }  // namespace
 
-absl::Status CreateToken(const std::string& name, const std::string& role,
-                         const std::string& expires, Session& session) {
-  absl::Duration lifetime;
-  if (!expires.empty()) {
-    INNERLOOP_ASSIGN_OR_RETURN(lifetime, ParseLifetime(expires));
-  }
+absl::Status CreateToken(const std::string& name, const std::string& role, absl::Duration lifetime,
+                         Session& session) {
   INNERLOOP_ASSIGN_OR_RETURN(
       const v1::CreateTokenResponse made,
       AccessClient(session.client, session.cancellation)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -44,7 +45,8 @@ std::string NewStateDir(const std::string& job_file, absl::Time now) {
       absl::StrCat(kRunsFolder, "/", std::filesystem::path(job_file).stem().string(), "-",
                    absl::FormatTime("%Y%m%d-%H%M%S", now, absl::LocalTimeZone()));
   std::string folder = base;
-  for (int i = 2; std::filesystem::exists(folder); ++i) {
+  std::error_code error;
+  for (int i = 2; std::filesystem::exists(folder, error); ++i) {
     folder = absl::StrCat(base, "-", i);
   }
   return folder;
@@ -52,7 +54,9 @@ std::string NewStateDir(const std::string& job_file, absl::Time now) {
 
 // Of an empty path, an empty one.
 std::string AbsolutePath(const std::string& path) {
-  return path.empty() ? "" : std::filesystem::absolute(path).lexically_normal().string();
+  std::error_code error;
+  const std::filesystem::path absolute = std::filesystem::absolute(path, error);
+  return path.empty() || error ? path : absolute.lexically_normal().string();
 }
 
 // Takes away what a run that was refused made. The logs of one that broke stay.
@@ -88,7 +92,8 @@ absl::Status Train(const TrainOptions& options, Session& session) {
   const std::string state_dir = options.state_dir.empty()
                                     ? NewStateDir(options.job, surroundings.clock->Now())
                                     : options.state_dir;
-  const bool fresh = !std::filesystem::exists(state_dir);
+  std::error_code unreadable;
+  const bool fresh = !std::filesystem::exists(state_dir, unreadable) && !unreadable;
 
   LiveLine live(session.Live());
   if (!seeds.empty() && std::any_of(options.set.begin(), options.set.end(), SetsSeed)) {

@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -23,7 +24,8 @@ absl::StatusOr<std::unique_ptr<LocalCluster>> LocalCluster::Start(LocalClusterOp
                                                                   Cancellation& cancellation) {
   for (const char* program : {"innerloop-coordinator", "innerloop-worker"}) {
     const std::string path = absl::StrCat(options.program_folder, "/", program);
-    if (!std::filesystem::exists(path)) {
+    std::error_code error;
+    if (!std::filesystem::exists(path, error)) {
       return absl::InternalError(absl::StrCat("there is no ", path,
                                               "; innerloop-coordinator and innerloop-worker must "
                                               "lie beside innerloop"));
@@ -128,16 +130,21 @@ std::vector<std::string> LocalCluster::CoordinatorArguments() const {
   const std::string& listen = address_.empty() ? "127.0.0.1:0" : address_;
   const std::string& metrics =
       metrics_address_.empty() ? options_.metrics_listen : metrics_address_;
-  return {absl::StrCat(options_.program_folder, "/innerloop-coordinator"),
-          "--state-dir",
-          options_.state_dir,
-          "--listen",
-          listen,
-          "--metrics-listen",
-          metrics,
-          "--tensorboard-dir",
-          options_.tensorboard_dir,
-          "--die-with-parent"};
+  std::vector<std::string> arguments = {
+      absl::StrCat(options_.program_folder, "/innerloop-coordinator"),
+      "--state-dir",
+      options_.state_dir,
+      "--listen",
+      listen,
+      "--metrics-listen",
+      metrics,
+      "--tensorboard-dir",
+      options_.tensorboard_dir,
+      "--die-with-parent"};
+  if (options_.at_rest) {
+    arguments.emplace_back("--at-rest");
+  }
+  return arguments;
 }
 
 std::vector<std::string> LocalCluster::WorkerArguments(int index) const {

@@ -24,6 +24,8 @@ struct LocalClusterOptions {
   std::string metrics_listen = "127.0.0.1:0";
   // Absolute path for TensorBoard's event files; empty: none are written.
   std::string tensorboard_dir;
+  // Serves what is stored and goes on with no job.
+  bool at_rest = false;
   int workers = 1;
   // Compute threads of each worker.
   int slots = 1;

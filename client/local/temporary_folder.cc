@@ -1,7 +1,9 @@
 #include "client/local/temporary_folder.h"
 
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include <fcntl.h>
@@ -28,17 +30,19 @@ int Lock(const std::string& folder) {
 
 void RemoveLeftovers(const std::string& parent) {
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(parent, error)) {
-    if (!absl::StartsWith(entry.path().filename().string(), kPrefix)) {
+  for (std::filesystem::directory_iterator entry(parent, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (!absl::StartsWith(entry->path().filename().string(), kPrefix)) {
       continue;
     }
+    std::error_code gone;  // others clean up, too
     // A minute's grace: a folder just made is not locked yet.
-    const auto age = std::filesystem::file_time_type::clock::now() - entry.last_write_time(error);
-    if (error || age < std::chrono::minutes(1)) {
+    const auto age = std::filesystem::file_time_type::clock::now() - entry->last_write_time(gone);
+    if (gone || age < std::chrono::minutes(1)) {
       continue;
     }
-    if (const int lock = Lock(entry.path().string()); lock >= 0) {
-      std::filesystem::remove_all(entry.path(), error);
+    if (const int lock = Lock(entry->path().string()); lock >= 0) {
+      std::filesystem::remove_all(entry->path(), gone);
       ::close(lock);
     }
   }

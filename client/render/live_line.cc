@@ -15,18 +15,6 @@ constexpr absl::Duration kRewrite = absl::Seconds(5);
 constexpr char kEraseLine[] = "\r\x1b[K";
 constexpr char kEraseBelow[] = "\r\x1b[J";
 
-// Cuts whole characters.
-std::string Cut(const std::string& text, size_t columns) {
-  size_t shown = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const bool starts = (static_cast<unsigned char>(text[i]) >> 6) != 2;
-    if (starts && ++shown > columns) {
-      return text.substr(0, i);
-    }
-  }
-  return text;
-}
-
 }  // namespace
 
 void LiveLine::Update(const std::string& text, bool important, const Picture& picture) {
@@ -94,7 +82,7 @@ void LiveLine::Draw(const std::vector<std::string>& lines) {
   // The last column stays free: some terminals wrap when it is written.
   const size_t columns = std::max<size_t>(options_.size().columns, 1) - 1;
   for (const std::string& line : lines) {
-    const std::string shown = Cut(line, columns);
+    const std::string shown = CutTo(line, columns);
     *options_.out << (drawn_.empty() ? "" : "\n") << shown;
     drawn_.push_back(DisplayWidth(shown));
   }

@@ -7,16 +7,43 @@
 #include "absl/strings/str_cat.h"
 
 namespace innerloop::client {
+namespace {
+
+// Bytes that continue a character have 10 as their highest bits.
+bool StartsCharacter(char c) { return (static_cast<unsigned char>(c) >> 6) != 2; }
+
+// Names come from anybody; a terminal does what control characters say.
+std::string Harmless(std::string text, bool lines) {
+  std::replace_if(
+      text.begin(), text.end(),
+      [lines](char c) { return absl::ascii_iscntrl(c) && !(lines && c == '\n'); }, '?');
+  return text;
+}
+
+}  // namespace
 
 size_t DisplayWidth(const std::string& text) {
-  // Bytes that continue a character have 10 as their highest bits.
-  return static_cast<size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) >> 6) != 2; }));
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), StartsCharacter));
+}
+
+std::string CutTo(const std::string& text, size_t columns) {
+  size_t shown = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (StartsCharacter(text[i]) && ++shown > columns) {
+      return text.substr(0, i);
+    }
+  }
+  return text;
 }
 
 Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
-void Table::Add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+void Table::Add(std::vector<std::string> cells) {
+  for (std::string& cell : cells) {
+    cell = Harmless(std::move(cell), /*lines=*/false);
+  }
+  rows_.push_back(std::move(cells));
+}
 
 std::string Table::Render() const {
   std::vector<size_t> widths;
@@ -49,7 +76,7 @@ std::string Table::Render() const {
 
 void Fields::Add(std::string name, std::string value) {
   if (!value.empty()) {
-    fields_.emplace_back(std::move(name), std::move(value));
+    fields_.emplace_back(std::move(name), Harmless(std::move(value), /*lines=*/true));
   }
 }
 

@@ -16,7 +16,7 @@ class Table {
   };
   explicit Table(std::vector<Column> columns);
 
-  // As many cells as there are columns.
+  // As many cells as there are columns; control characters in them become question marks.
   void Add(std::vector<std::string> cells);
   // Each line ends with a line feed; columns are two spaces apart, no line has trailing spaces.
   std::string Render() const;
@@ -29,7 +29,7 @@ class Table {
 // "name   value" lines.
 class Fields {
  public:
-  // Left out when the value is empty.
+  // Left out when the value is empty. Control characters but line feeds become question marks.
   void Add(std::string name, std::string value);
   std::string Render() const;
 
@@ -39,5 +39,7 @@ class Fields {
 
 // Columns that UTF-8 text takes on a terminal, for the text that this program prints.
 size_t DisplayWidth(const std::string& text);
+// As many whole characters of UTF-8 text as take `columns` at most.
+std::string CutTo(const std::string& text, size_t columns);
 
 }  // namespace innerloop::client

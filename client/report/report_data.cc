@@ -1,6 +1,5 @@
 #include "client/report/report_data.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <utility>
@@ -10,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
+#include "absl/types/span.h"
 #include "core/support/file_system.h"
 #include "core/support/status_macros.h"
 
@@ -56,6 +56,71 @@ Json LogJson(const v1::LogEntry& entry) {
   }
   json["message"] = entry.message();
   return json;
+}
+
+// A field that groups or the page rely on.
+struct Field {
+  const char* name;
+  bool (Json::*holds)() const noexcept;
+  const char* kind;
+};
+constexpr Field kJobFields[] = {
+    {"job", &Json::is_string, "a string"},        {"name", &Json::is_string, "a string"},
+    {"state", &Json::is_string, "a string"},      {"method", &Json::is_string, "a string"},
+    {"spec", &Json::is_object, "an object"},      {"spec_text", &Json::is_string, "a string"},
+    {"iteration", &Json::is_number, "a number"},  {"iterations", &Json::is_number, "a number"},
+    {"seconds", &Json::is_number, "a number"},    {"parameters", &Json::is_number, "a number"},
+    {"warnings", &Json::is_array, "an array"},    {"published", &Json::is_array, "an array"},
+    {"evaluations", &Json::is_array, "an array"}, {"curves", &Json::is_array, "an array"},
+    {"log", &Json::is_array, "an array"}};
+constexpr Field kCurveFields[] = {{"key", &Json::is_string, "a string"},
+                                  {"fraction", &Json::is_boolean, "true or false"},
+                                  {"width", &Json::is_number, "a number"},
+                                  {"points", &Json::is_array, "an array"}};
+constexpr Field kEvaluationFields[] = {{"protocol", &Json::is_string, "a string"},
+                                       {"iteration", &Json::is_number, "a number"},
+                                       {"periodic", &Json::is_boolean, "true or false"},
+                                       {"final", &Json::is_boolean, "true or false"},
+                                       {"steps", &Json::is_array, "an array"}};
+constexpr Field kPublishedFields[] = {{"source", &Json::is_string, "a string"},
+                                      {"step", &Json::is_number, "a number"}};
+constexpr Field kLogFields[] = {{"time", &Json::is_string, "a string"},
+                                {"severity", &Json::is_string, "a string"},
+                                {"source", &Json::is_string, "a string"},
+                                {"message", &Json::is_string, "a string"}};
+
+// `where` is the object's place in messages.
+absl::Status CheckFields(const Json& object, const std::string& where,
+                         absl::Span<const Field> fields) {
+  if (!object.is_object()) {
+    return absl::InvalidArgumentError(absl::StrCat(where, " must be an object"));
+  }
+  for (const Field& field : fields) {
+    const auto found = object.find(field.name);
+    if (found == object.end() || !((*found).*field.holds)()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(where, ".", field.name, " must be ", field.kind));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckElements(const Json& object, const char* array, const std::string& where,
+                           absl::Span<const Field> fields) {
+  const Json& elements = object[array];
+  for (size_t i = 0; i < elements.size(); ++i) {
+    INNERLOOP_RETURN_IF_ERROR(
+        CheckFields(elements[i], absl::StrCat(where, ".", array, "[", i, "]"), fields));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckJob(const Json& job, const std::string& where) {
+  INNERLOOP_RETURN_IF_ERROR(CheckFields(job, where, kJobFields));
+  INNERLOOP_RETURN_IF_ERROR(CheckElements(job, "curves", where, kCurveFields));
+  INNERLOOP_RETURN_IF_ERROR(CheckElements(job, "evaluations", where, kEvaluationFields));
+  INNERLOOP_RETURN_IF_ERROR(CheckElements(job, "published", where, kPublishedFields));
+  return CheckElements(job, "log", where, kLogFields);
 }
 
 // What jobs of one group have alike.
@@ -129,14 +194,16 @@ Json ReportOf(const std::vector<Json>& jobs, absl::Time made) {
 absl::StatusOr<std::vector<Json>> ReadReport(const std::string& path) {
   INNERLOOP_ASSIGN_OR_RETURN(const std::string text, FileSystem::Real().Read(path, kMostBytes));
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  const auto is_job = [](const Json& job) { return job.is_object() && job.contains("curves"); };
   if (!json.is_object() || !json.contains("format") || json["format"] != kFormat ||
-      !json.contains("jobs") || !json["jobs"].is_array() || json["jobs"].empty() ||
-      !std::all_of(json["jobs"].begin(), json["jobs"].end(), is_job)) {
+      !json.contains("jobs") || !json["jobs"].is_array() || json["jobs"].empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
         path, " is no data of a report; `innerloop report --format=json` writes some"));
   }
-  return std::vector<Json>(json["jobs"].begin(), json["jobs"].end());
+  const Json& jobs = json["jobs"];
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    INNERLOOP_RETURN_IF_ERROR(CheckJob(jobs[i], absl::StrCat(path, ": jobs[", i, "]")));
+  }
+  return std::vector<Json>(jobs.begin(), jobs.end());
 }
 
 }  // namespace innerloop::client

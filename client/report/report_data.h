@@ -23,7 +23,8 @@ Json ReportOfJob(const JobHistory& history);
 // that matters but their seeds.
 Json ReportOf(const std::vector<Json>& jobs, absl::Time made);
 
-// The jobs of such an object in a file. NOT_FOUND or INVALID_ARGUMENT, naming the file.
+// The jobs of such an object in a file. NOT_FOUND or INVALID_ARGUMENT, naming the file and the
+// field that has another form.
 absl::StatusOr<std::vector<Json>> ReadReport(const std::string& path);
 
 }  // namespace innerloop::client

@@ -1,6 +1,7 @@
 // `innerloop adapt`: what is read from people's files and sent, and what is shown.
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -292,6 +293,50 @@ TEST_F(AdaptTest, WithoutWorkersThatIsSaid) {
   const Outcome outcome = Adapt(service, {"j1", "--support", Path("support")});
   EXPECT_EQ(outcome.code, 3);
   EXPECT_EQ(outcome.err, "adapting\ninnerloop: no workers are connected\n");
+}
+
+TEST_F(AdaptTest, AnswersThatAreNotOneForEachQueryAndClassAreRefused) {
+  FakeAdaptation service(ImageModel());
+  WriteSupport();
+  WriteImage("queries/a.pgm", 2, 0);
+  WriteImage("queries/b.pgm", 2, 255);
+  const auto error = [&](const std::function<void(v1::Predictions&)>& spoil) {
+    service.Spoil(spoil);
+    const Outcome outcome =
+        Adapt(service, {"j1", "--support", Path("support"), "--query", Path("queries")});
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_EQ(outcome.out, "");
+    return outcome.err;
+  };
+  EXPECT_THAT(error([](v1::Predictions& p) { p.mutable_values()->RemoveLast(); }),
+              HasSubstr("the coordinator answered 2 queries with 3 numbers, 2 for each"));
+  EXPECT_THAT(error([](v1::Predictions& p) { p.Clear(); }),
+              HasSubstr("answered 2 queries with 0 numbers, 0 for each"));
+  EXPECT_THAT(error([](v1::Predictions& p) {
+                p.set_size(3);
+                p.add_values(0);
+                p.add_values(0);
+              }),
+              HasSubstr("answered a query with 3 numbers; the classes are 2"));
+}
+
+TEST_F(AdaptTest, PredictionsInSeveralCallsAreCheckedEach) {
+  FakeAdaptation service(SinusoidModel());
+  const std::string support = folder_.Write("s.csv", "x,y\n-1,0.5\n2,-3\n");
+  std::string rows = "x\n";
+  for (int i = 0; i < 200'001; ++i) {
+    rows += "3\n";
+  }
+  const std::string queries = folder_.Write("q.csv", rows);
+  service.Spoil([](v1::Predictions& p) {
+    if (p.values_size() == 1) {
+      p.set_size(2);
+      p.add_values(0);
+    }
+  });
+  const Outcome outcome = Adapt(service, {"j1", "--support", support, "--query", queries});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("answered queries with 1 numbers each, and then with 2"));
 }
 
 TEST_F(AdaptTest, ACheckpointFileIsHeldAgainstTheInputsBeforeAnythingStarts) {

@@ -1,5 +1,11 @@
+#include <algorithm>
 #include <csignal>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +13,9 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "client/command_line.h"
 #include "core/job/job_spec.h"
+#include "core/support/clock.h"
 #include "tests/client/fake_training.h"
 #include "tests/client/test_files.h"
 
@@ -98,6 +106,35 @@ TEST(Usage, HelpAndVersionGoToTheOutput) {
   EXPECT_THAT(help.err, IsEmpty());
 }
 
+TEST(Usage, OutputThatDoesNotArriveIsOneLineAndCodeOne) {
+  for (const std::vector<const char*>& arguments : std::vector<std::vector<const char*>>{
+           {"innerloop", "completion", "bash"}, {"innerloop", "--version"}}) {
+    std::ofstream full("/dev/full");
+    std::ostringstream err;
+    Surroundings surroundings{.out = full, .err = err};
+    EXPECT_EQ(RunClient(static_cast<int>(arguments.size()), arguments.data(), surroundings), 1);
+    EXPECT_EQ(err.str(), "innerloop: cannot write to standard output\n");
+  }
+}
+
+class BrokenClock final : public Clock {
+ public:
+  absl::Time Now() const override { throw std::runtime_error("no\ntime"); }
+  absl::Duration Monotonic() const override { return absl::ZeroDuration(); }
+};
+
+TEST(Usage, WhatIsThrownIsOneLineAndCodeOne) {
+  const TestFolder folder;
+  const std::string authority = folder / "authority";
+  const char* const arguments[] = {"innerloop", "certs", "init", authority.c_str()};
+  const BrokenClock clock;
+  std::ostringstream out;
+  std::ostringstream err;
+  Surroundings surroundings{.out = out, .err = err, .clock = &clock};
+  EXPECT_EQ(RunClient(4, arguments, surroundings), 1);
+  EXPECT_EQ(err.str(), "innerloop: broke off: no time\n");
+}
+
 TEST(Usage, CompletionKnowsTheCommandsAndTheirFlags) {
   const Outcome bash = RunProgram({"completion", "bash"});
   EXPECT_EQ(bash.code, 0);
@@ -149,6 +186,21 @@ TEST_F(CommandsTest, AnUnknownJobIsCodeTwo) {
   const Outcome outcome = Run({"show", "nope"});
   EXPECT_EQ(outcome.code, 2);
   EXPECT_EQ(outcome.err, "innerloop: there is no job 'nope'\n");
+}
+
+TEST_F(CommandsTest, NamesThatAreTooLongForFilesAreOneLineAndCodeTwo) {
+  const std::string name(300, 'x');
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"evaluate", name},
+                                             {"report", name},
+                                             {"dataset", "show", name},
+                                             {"dataset", "add", name}}) {
+    const Outcome outcome = Run(arguments);
+    EXPECT_EQ(outcome.code, 2) << arguments[0];
+    EXPECT_THAT(outcome.out, IsEmpty());
+    EXPECT_THAT(outcome.err, HasSubstr(name));
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  }
 }
 
 TEST_F(CommandsTest, AStateThatForbidsItIsCodeOne) {

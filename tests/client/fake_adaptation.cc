@@ -40,6 +40,11 @@ void FakeAdaptation::Fail(grpc::Status status) {
   failure_ = std::move(status);
 }
 
+void FakeAdaptation::Spoil(std::function<void(v1::Predictions&)> spoil) {
+  const absl::MutexLock lock(&mu_);
+  spoil_ = std::move(spoil);
+}
+
 std::vector<v1::AdaptRequest> FakeAdaptation::adapted() const {
   const absl::MutexLock lock(&mu_);
   return adapted_;
@@ -72,6 +77,9 @@ v1::Predictions FakeAdaptation::Answer(const v1::Examples& queries) const {
         predictions.add_logits(likely ? 2 : 1);
       }
     }
+  }
+  if (spoil_) {
+    spoil_(predictions);
   }
   return predictions;
 }

@@ -2,6 +2,7 @@
 // support example is labelled, and keeps what it was sent.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,6 +24,8 @@ class FakeAdaptation final : public v1::Adaptation::Service {
   std::string address() const;
   // Adapt fails with this.
   void Fail(grpc::Status status);
+  // Applied to all predictions before they are sent.
+  void Spoil(std::function<void(v1::Predictions&)> spoil);
 
   std::vector<v1::AdaptRequest> adapted() const;
   // Queries of each Predict call.
@@ -40,6 +43,7 @@ class FakeAdaptation final : public v1::Adaptation::Service {
   const v1::ModelDescription model_;
   mutable absl::Mutex mu_;
   grpc::Status failure_ ABSL_GUARDED_BY(mu_);
+  std::function<void(v1::Predictions&)> spoil_ ABSL_GUARDED_BY(mu_);
   std::vector<v1::AdaptRequest> adapted_ ABSL_GUARDED_BY(mu_);
   std::vector<int64_t> predicted_ ABSL_GUARDED_BY(mu_);
 

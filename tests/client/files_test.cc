@@ -218,7 +218,7 @@ TEST_F(FilesTest, AFileThatCannotBeMadeIsNamedAsItWasGiven) {
   const std::string out = folder_.path() + "/nowhere/out.safetensors";
   const Outcome download = RunProgram(
       {"checkpoint", "download", "j1", "--out", out, "--coordinator", service.address()});
-  EXPECT_THAT(download.err, HasSubstr("cannot create " + out + ": No such file"));
+  EXPECT_THAT(download.err, HasSubstr("cannot create '" + out + "': No such file"));
   const std::string images = folder_.Write(
       "images", std::string("\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x02", 16) + "abcdefgh");
   const std::string labels =

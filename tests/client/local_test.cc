@@ -289,11 +289,16 @@ TEST_F(ClusterTest, MissingProgramsAreNamed) {
 TEST(SignalWatch, CountsSignals) {
   absl::Notification first;
   absl::Notification second;
-  const SignalWatch watch([&](int count) { (count == 1 ? first : second).Notify(); });
+  std::vector<int> counts;
+  const SignalWatch watch([&](int count) {
+    counts.push_back(count);
+    (counts.size() == 1 ? first : second).Notify();
+  });
   ::kill(::getpid(), SIGINT);
   first.WaitForNotification();
   ::kill(::getpid(), SIGTERM);
   second.WaitForNotification();
+  EXPECT_THAT(counts, ElementsAre(1, 2));
 }
 
 TEST(TemporaryFolder, GoesAwayWithWhatItHolds) {

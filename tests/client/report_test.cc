@@ -204,6 +204,30 @@ TEST_F(ReportCommand, ReadsItsOwnDataAgain) {
   EXPECT_EQ(Run({data, data}).err, "innerloop: job j1 is given twice\n");
 }
 
+TEST_F(ReportCommand, NamesTheFieldOfItsDataThatHasAnotherForm) {
+  service_.AddJob(Waves());
+  service_.AddWatch({.messages = {Events(Waves(), 6)}});
+  const Json good = Json::parse(Run({"j1", "--format=json"}).out);
+  const auto error = [&](const std::string& place, const Json& value) {
+    Json damaged = good;
+    damaged[Json::json_pointer("/jobs/0" + place)] = value;
+    const std::string file = folder_.Write("damaged.json", damaged.dump());
+    const Outcome outcome = Run({file, "--format=json"});
+    EXPECT_EQ(outcome.code, 2) << place;
+    EXPECT_EQ(outcome.out, "") << place;
+    return outcome.err;
+  };
+  const std::string where = folder_ / "damaged.json" + ": jobs[0]";
+  EXPECT_EQ(error("", 7), "innerloop: " + where + " must be an object\n");
+  EXPECT_EQ(error("/name", 7), "innerloop: " + where + ".name must be a string\n");
+  EXPECT_EQ(error("/job", nullptr), "innerloop: " + where + ".job must be a string\n");
+  EXPECT_EQ(error("/spec", Json::array()), "innerloop: " + where + ".spec must be an object\n");
+  EXPECT_EQ(error("/log", "none"), "innerloop: " + where + ".log must be an array\n");
+  EXPECT_EQ(error("/curves/1", 3), "innerloop: " + where + ".curves[1] must be an object\n");
+  EXPECT_EQ(error("/evaluations/0/steps", 3),
+            "innerloop: " + where + ".evaluations[0].steps must be an array\n");
+}
+
 TEST_F(ReportCommand, OfAJobWithoutHistoryIsOneLineAndCodeTwo) {
   v1::Job job = Waves();
   job.set_iteration(0);

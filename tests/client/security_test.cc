@@ -121,12 +121,31 @@ TEST_F(SecurityTest, CertificatesAreMadeAndShown) {
   EXPECT_THAT(bad.err, HasSubstr("no certificate"));
 }
 
+TEST_F(SecurityTest, AKeyIsLeftWithItsCertificateOrNotAtAll) {
+  WriteFile(folder_ / "half/ca.pem", "another's");
+  const Outcome made = RunProgram({"certs", "init", folder_ / "half"});
+  EXPECT_EQ(made.code, 2);
+  EXPECT_THAT(made.err, HasSubstr("half/ca.pem' is there already"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "half/ca-key.pem"));
+  EXPECT_EQ(ReadFile(folder_ / "half/ca.pem"), "another's");
+
+  ASSERT_EQ(RunProgram({"certs", "init", folder_ / "authority"}).code, 0);
+  WriteFile(folder_ / "out/cert.pem", "another's");
+  const Outcome issued = RunProgram({"certs", "issue", folder_ / "authority", "--role", "user",
+                                     "--name", "u", "--out", folder_ / "out"});
+  EXPECT_EQ(issued.code, 2);
+  EXPECT_THAT(issued.err, HasSubstr("out/cert.pem' is there already"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out/key.pem"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out/ca.pem"));
+  EXPECT_EQ(ReadFile(folder_ / "out/cert.pem"), "another's");
+}
+
 TEST_F(SecurityTest, ALifetimeOfATokenIsATime) {
-  for (const char* text : {"soon", "0d", "90"}) {
+  for (const char* text : {"soon", "0d", "90", ""}) {
     const Outcome outcome = RunProgram({"token", "create", "ci", "--role", "user", "--expires",
                                         text, "--coordinator", "127.0.0.1:1"});
     EXPECT_EQ(outcome.code, 2) << text;
-    EXPECT_THAT(outcome.err, HasSubstr("90d")) << text;
+    EXPECT_THAT(outcome.err, HasSubstr("12h")) << text;
   }
 }
 

@@ -51,6 +51,12 @@ TEST(NameWithSeed, StaysWithinTheLengthOfNames) {
   const std::string name = NameWithSeed(std::string(100, 'x'), 12);
   EXPECT_EQ(name.size(), 100);
   EXPECT_THAT(name, HasSubstr("xx-seed-12"));
+  std::string umlauts;
+  for (int i = 0; i < 100; ++i) {
+    umlauts += "ü";
+  }
+  EXPECT_EQ(NameWithSeed(umlauts, 12), umlauts.substr(0, 2 * 92) + "-seed-12")
+      << "characters count, not bytes";
 }
 
 TEST(Spread, IsTheMeanAndTheSampleStandardDeviation) {

@@ -118,6 +118,18 @@ TEST_F(Security, WorkersAndUsersWithCertificatesAndTokensDoAJob) {
   ExpectOneLine(RunToEnd("innerloop", list, {ca, "INNERLOOP_TOKEN=ilt_guess"}),
                 "wrong or was revoked");
 
+  // A job that does not end.
+  const Outcome waiting =
+      RunToEnd("innerloop", {"submit", JobPath("sinusoid_maml"), "--coordinator", address,
+                             "--tls-dir", user, "--set", "iterations=100000000", "--format=json"});
+  const std::string job = nlohmann::json::parse(waiting.out).at("job");
+  Process watch("innerloop", {"watch", job, "--coordinator", address}, {ca, viewer_token},
+                Output::kPipe);
+  Process log("innerloop", {"logs", job, "--follow", "--coordinator", address}, {ca, viewer_token},
+              Output::kPipe);
+  EXPECT_NE(watch.AwaitLine("meta-loss"), "");
+  EXPECT_NE(log.AwaitLine("initialised"), "");
+
   const Outcome tokens = RunToEnd(
       "innerloop", {"token", "list", "--coordinator", address, "--tls-dir", user, "--format=json"});
   const nlohmann::json json = nlohmann::json::parse(tokens.out);
@@ -130,6 +142,11 @@ TEST_F(Security, WorkersAndUsersWithCertificatesAndTokensDoAJob) {
               0);
   }
   ExpectOneLine(RunToEnd("innerloop", list, {ca, viewer_token}), "wrong or was revoked");
+  for (Process* process : {&watch, &log}) {
+    const Outcome outcome = process->Wait();
+    EXPECT_EQ(outcome.exit_code, kBadInput);
+    EXPECT_THAT(outcome.err, HasSubstr("wrong or was revoked"));
+  }
 }
 
 TEST_F(Security, AWorkerThatIsNotLetInSaysWhyAndTriesOn) {

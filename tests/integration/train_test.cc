@@ -1,8 +1,13 @@
 // `innerloop train` from its first to its last word.
 #include <signal.h>
 
+#include <chrono>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -119,6 +124,44 @@ TEST(Evaluate, AFileGivesTheNumbersOfItsJob) {
   EXPECT_EQ(other.at("steps").size(), 3);
   EXPECT_EQ(other.at("episodes"), 50);
   EXPECT_EQ(other.at("shots"), 7);
+}
+
+TEST(Train, TheHistoryOfARunThatWasKilledCanBeReportedAndIsLeftAsItIs) {
+  const std::string folder = NewFolder();
+  Process train("innerloop", PlainTrainArguments("sinusoid_maml", folder,
+                                                 {"--workers", "1", "--set", "iterations=100000000",
+                                                  "--set", "checkpoint.every_seconds=3600"}));
+  EXPECT_NE(train.AwaitLine("meta-loss"), "");
+  // What was told is stored within a second, together with what else there is by then.
+  const auto stored = [&folder] {
+    return std::filesystem::file_size(folder + "/innerloop.db-wal");
+  };
+  const uintmax_t told = stored();
+  while (stored() == told) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  train.Signal(SIGKILL);
+  train.Wait();
+  while (AnyProcessMentions(folder)) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  const auto files = [&folder] {
+    std::map<std::string, std::string> found;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+      if (entry.is_regular_file()) {
+        std::ifstream file(entry.path(), std::ios::binary);
+        found[entry.path()] = std::string(std::istreambuf_iterator<char>(file), {});
+      }
+    }
+    return found;
+  };
+  const auto before = files();
+  const Outcome report = RunToEnd("innerloop", {"report", folder, "--format=json"});
+  ASSERT_EQ(report.exit_code, 0) << report.err;
+  const nlohmann::json job = nlohmann::json::parse(report.out).at("jobs").at(0);
+  EXPECT_GT(job.at("iteration"), 0);
+  EXPECT_FALSE(job.at("curves").empty());
+  EXPECT_TRUE(files() == before) << "the report wrote to the folder";
 }
 
 }  // namespace
