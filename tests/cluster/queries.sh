@@ -8,11 +8,16 @@ url=$1
 dashboards=$(cd "$(dirname "$0")/../../deploy/grafana/dashboards" && pwd)
 until=$((SECONDS + 60))
 
-series() { curl -fsS --get "$url/api/v1/query" --data-urlencode "query=$1" | jq '.data.result | length'; }
+# Fails, and says why, when Prometheus does not take the query.
+series() {
+  curl -sS --get "$url/api/v1/query" --data-urlencode "query=$1" |
+    jq 'if .status == "success" then .data.result | length else error("refused: \(.error)") end'
+}
+# 0 of a query that is not taken, too.
 await_series() {
   local count
   while count=$(series "$1") && [ "$count" -eq 0 ] && [ $SECONDS -lt $until ]; do sleep 1; done
-  printf '%s' "$count"
+  printf '%d' "${count:-0}"
 }
 # What an expression selects from has data, whatever the whole has.
 check_parts() {
@@ -51,7 +56,8 @@ while IFS=$'\t' read -r name health expression; do
     failed=1
   fi
   check_parts "$expression" "the rule $name"
-  printf '%4d series  rule %s\n' "$(series "$expression")" "$name"
+  count=$(series "$expression") || { count=0 failed=1; }
+  printf '%4d series  rule %s\n' "$count" "$name"
   rules=$((rules + 1))
 done < <(curl -fsS "$url/api/v1/rules" | jq -r '.data.groups[].rules[] | "\(.name)\t\(.health)\t\(.query)"')
 

@@ -177,7 +177,11 @@ await "the coordinator's return" 90 innerloop list
 compose up -d --no-recreate --scale worker=1 >>"$scratch/up.log" 2>&1
 await "one worker" 60 workers 1
 compose up -d --no-recreate --scale worker=2 >>"$scratch/up.log" 2>&1
-compose restart -t 30 coordinator >>"$scratch/up.log" 2>&1
+compose restart -t 60 coordinator >>"$scratch/up.log" 2>&1
+await "the coordinator's second return" 90 innerloop list
+at_last=$(innerloop show "$id" --format json | jq .iteration)
+printf 'iteration %s after the last restart\n' "$at_last"
+[ "$at_last" -lt "$iterations" ] || fail "the job did not outlast the crashes; give it more --iterations"
 wait $watching || { tail -5 "$scratch/watch.log" >&2; fail "the watch ended badly"; }
 tail -3 "$scratch/watch.log"
 cluster=$(innerloop show "$id" --format json | jq -r .last_checkpoint.parameters_sha256)
@@ -186,9 +190,10 @@ say "The same job on this machine alone"
 local_run=$(env -u INNERLOOP_COORDINATOR -u INNERLOOP_TLS_DIR "$host/bin/innerloop" train "$job" "${options[@]}" "${data[@]}" --workers 2 \
   --state-dir "$scratch/local" --format json | jq -r .parameters_sha256)
 printf 'cluster %s\nlocal   %s\n' "$cluster" "$local_run"
-[ -n "$cluster" ] && [ "$cluster" = "$local_run" ] || fail "the parameters differ"
+[[ $cluster =~ ^[0-9a-f]{64}$ ]] || fail "the cluster's job has no SHA-256 of its parameters"
+[ "$cluster" = "$local_run" ] || fail "the parameters differ"
 
 say "Stopping"
-compose down -v --timeout 30 >>"$scratch/up.log" 2>&1
+compose down -v --timeout 60 >>"$scratch/up.log" 2>&1
 [ -z "$(docker ps -aq --filter "label=com.docker.compose.project=$project")" ] || fail "containers are left"
 printf 'the cluster passed\n'

@@ -24,7 +24,7 @@ def dashboard: board("innerloop-fleet"; "Fleet"; "How the coordinator and the wo
       [ query("sum by (state) (innerloop_slots)"; "{{state}}") ]),
     stacked("Jobs by state"; "none"; 8; "All jobs that the coordinator knows, by state.";
       [ query("sum by (state) (innerloop_jobs)"; "{{state}}") ]),
-    lines("Connections that began and ended"; "none"; 8; "Connections of workers to the coordinator in the last five minutes. A worker left after it had drained; it was lost when its stream broke, silent when it gave no sign of life.";
+    lines("Connections that began and ended"; "none"; 8; "Connections of workers to the coordinator in the last five minutes. A worker left after it had drained; it was lost when its stream broke, silent when it gave no sign of life, hung when a shard took it longer than the job allows.";
       [ query("sum(increase(innerloop_workers_connected_total[5m]))"; "connected"),
         query("sum by (reason) (increase(innerloop_workers_gone_total[5m]))"; "{{reason}}") ]),
     lines("Restarts"; "none"; 8; "How often the process behind an address was started anew in the last 15 minutes.";
