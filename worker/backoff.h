@@ -10,8 +10,8 @@
 namespace innerloop::worker {
 
 // Doubles from `first` to `last`; each wait is drawn from the upper half of its bound, so that
-// workers that lost the same coordinator do not come back at the same instant. Used by Worker, from
-// one thread only.
+// workers that lost the same coordinator do not come back at the same instant. Used by Worker and
+// DataSetCache. One thread only.
 class Backoff {
  public:
   // `uniform` gives numbers in [0, 1).

@@ -105,39 +105,64 @@ absl::Status CheckSpace(const FileToFetch& file, uint64_t missing, const std::st
   return absl::OkStatus();
 }
 
+// Whether gRPC ended a call that did not get through, or broke off.
+bool WasCutOff(const grpc::Status& status) {
+  return !IsAnswer(status) && (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED ||
+                               status.error_code() == grpc::StatusCode::UNAVAILABLE);
+}
+
+// What the coordinator refuses is none of this machine's limits, for which jobs are declined.
+absl::Status FromCoordinator(const grpc::Status& status) {
+  absl::Status said = FromGrpc(status);
+  return absl::IsResourceExhausted(said) || absl::IsPermissionDenied(said)
+             ? absl::UnavailableError(said.message())
+             : said;
+}
+
+// Has the coordinator send the rest of the file.
+absl::Status Receive(v1::Work::StubInterface& stub, grpc::ClientContext& context,
+                     const FileToFetch& file, PartFile& part, bool* again) {
+  v1::FetchFileRequest request;
+  request.set_sha256(file.sha256);
+  request.set_offset(part.size());
+  const auto reader = stub.FetchFile(&context, request);
+  v1::FileChunk chunk;
+  absl::Status status;
+  while (status.ok() && reader->Read(&chunk)) {
+    if (chunk.offset() != part.size() || chunk.data().size() > file.bytes - part.size()) {
+      status = absl::DataLossError(
+          absl::StrCat("a piece of ", chunk.data().size(), " bytes at offset ", chunk.offset(),
+                       " where offset ", part.size(), " of ", file.bytes, " is next"));
+    } else {
+      status = part.Append(chunk.data());
+    }
+  }
+  if (!status.ok()) {
+    context.TryCancel();
+  }
+  const grpc::Status finished = reader->Finish();
+  if (!status.ok()) {
+    return status;
+  }
+  if (!finished.ok()) {
+    *again = WasCutOff(finished);
+    return FromCoordinator(finished);
+  }
+  return part.size() == file.bytes
+             ? absl::OkStatus()
+             : absl::DataLossError(
+                   absl::StrCat("it ends after ", part.size(), " of ", file.bytes, " bytes"));
+}
+
 }  // namespace
 
 absl::Status FetchFile(v1::Work::StubInterface& stub, grpc::ClientContext& context,
-                       const FileToFetch& file, const std::string& part_path) {
+                       const FileToFetch& file, const std::string& part_path, bool* again) {
   PartFile part(part_path);
   INNERLOOP_RETURN_IF_ERROR(part.Open(file.bytes));
   INNERLOOP_RETURN_IF_ERROR(CheckSpace(file, file.bytes - part.size(), part_path));
-
   if (part.size() < file.bytes) {
-    v1::FetchFileRequest request;
-    request.set_sha256(file.sha256);
-    request.set_offset(part.size());
-    const auto reader = stub.FetchFile(&context, request);
-    v1::FileChunk chunk;
-    absl::Status status;
-    while (status.ok() && reader->Read(&chunk)) {
-      if (chunk.offset() != part.size() || chunk.data().size() > file.bytes - part.size()) {
-        status = absl::DataLossError(
-            absl::StrCat("a piece of ", chunk.data().size(), " bytes at offset ", chunk.offset(),
-                         " where offset ", part.size(), " of ", file.bytes, " is next"));
-      } else {
-        status = part.Append(chunk.data());
-      }
-    }
-    if (!status.ok()) {
-      context.TryCancel();
-    }
-    const absl::Status finished = FromGrpc(reader->Finish());
-    status.Update(finished);
-    if (status.ok() && part.size() != file.bytes) {
-      status = absl::DataLossError(
-          absl::StrCat("it ends after ", part.size(), " of ", file.bytes, " bytes"));
-    }
+    const absl::Status status = Receive(stub, context, file, part, again);
     if (!status.ok()) {
       return {status.code(), absl::StrCat("cannot fetch ", file.what, ": ", status.message())};
     }

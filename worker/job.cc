@@ -23,12 +23,12 @@ std::string Estimated(int slots, int64_t bytes) {
 }  // namespace
 
 Job::Job(v1::JobDescription description, const ProgramFactory& factory, DataSetCache& data_sets,
-         std::shared_ptr<v1::Work::StubInterface> stub, int slots,
+         std::shared_ptr<const FileSource> source, int slots,
          const absl::flat_hash_set<std::string>& allowed_models)
     : description_(std::move(description)),
       factory_(factory),
       data_sets_(data_sets),
-      stub_(std::move(stub)),
+      source_(std::move(source)),
       slots_(slots),
       allowed_models_(allowed_models),
       here_(description_) {}
@@ -67,11 +67,11 @@ absl::Status Job::LoadFiles(JobUse use) {
     return absl::OkStatus();
   }
   if (use == JobUse::kFull && data_set_ == nullptr && description_.has_data_set()) {
-    INNERLOOP_ASSIGN_OR_RETURN(data_set_, data_sets_.Get(description_.data_set(), *stub_));
+    INNERLOOP_ASSIGN_OR_RETURN(data_set_, data_sets_.Get(description_.data_set(), *source_));
   }
   if (here_.spec().model().has_torchscript()) {
     v1::TorchScriptModel& model = *here_.mutable_spec()->mutable_model()->mutable_torchscript();
-    INNERLOOP_ASSIGN_OR_RETURN(*model.mutable_file(), data_sets_.GetModel(model, *stub_));
+    INNERLOOP_ASSIGN_OR_RETURN(*model.mutable_file(), data_sets_.GetModel(model, *source_));
   }
   return absl::OkStatus();
 }

@@ -14,9 +14,9 @@
 #include "absl/time/time.h"
 #include "core/dataset/dataset.h"
 #include "core/meta/program.h"
-#include "innerloop/v1/work.grpc.pb.h"
 #include "innerloop/v1/work.pb.h"
 #include "worker/data_set_cache.h"
+#include "worker/data_set_fetch.h"
 
 namespace innerloop::worker {
 
@@ -35,10 +35,10 @@ enum class JobUse {
 // Made by Session from a JobDescription; shared with the slots that compute its work. Thread-safe.
 class Job {
  public:
-  // `stub` is where the data set comes from; factory and cache outlive the job. `slots` compute it
-  // at most at a time. Of users' models those with the hashes in `allowed_models` may run.
+  // `source` is where the data set comes from; factory and cache outlive the job. `slots` compute
+  // it at most at a time. Of users' models those with the hashes in `allowed_models` may run.
   Job(v1::JobDescription description, const ProgramFactory& factory, DataSetCache& data_sets,
-      std::shared_ptr<v1::Work::StubInterface> stub, int slots,
+      std::shared_ptr<const FileSource> source, int slots,
       const absl::flat_hash_set<std::string>& allowed_models);
   // Logs how much memory the job took.
   ~Job();
@@ -68,7 +68,7 @@ class Job {
   const v1::JobDescription description_;
   const ProgramFactory& factory_;
   DataSetCache& data_sets_;
-  const std::shared_ptr<v1::Work::StubInterface> stub_;
+  const std::shared_ptr<const FileSource> source_;
   const int slots_;
   const absl::flat_hash_set<std::string>& allowed_models_;
 

@@ -122,6 +122,8 @@ void Declare(CLI::App& app, Flags& flags) {
   app.add_option("--allow-model", options.allowed_models,
                  "SHA-256 of a TorchScript model that jobs may bring; may be given several times. "
                  "It is code that runs with this program's rights")
+      ->envname("INNERLOOP_ALLOW_MODEL")
+      ->delimiter(',')
       ->check([](const std::string& hash) {
         return IsSha256Hex(hash) ? "" : "a SHA-256 is 64 lower-case hexadecimal digits";
       });
@@ -231,8 +233,13 @@ ProgramFactory Programs(const Options& options) {
 
 int Serve(Flags& flags, const sigset_t& signals) {
   const v1::NumericsFingerprint fingerprint = meta::Fingerprint();
+  const absl::StatusOr<absl::Time> certificate_end = CertificateEnd(flags.options.tls);
+  if (!certificate_end.ok()) {
+    return Fail(certificate_end.status(), kBadUsage);
+  }
   auto metrics = Metrics::Create(flags.metrics_listen,
-                                 {kVersion, meta::LibTorchVersion(), FingerprintText(fingerprint)});
+                                 {kVersion, meta::LibTorchVersion(), FingerprintText(fingerprint)},
+                                 *certificate_end);
   if (!metrics.ok()) {
     return Fail(metrics.status(), kFailed);
   }

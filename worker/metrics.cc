@@ -34,7 +34,7 @@ prometheus::Gauge& AddGauge(prometheus::Registry& registry, const metrics::Defin
 
 class PrometheusMetrics : public Metrics {
  public:
-  explicit PrometheusMetrics(const Build& build) {
+  PrometheusMetrics(const Build& build, absl::Time certificate_end) {
     AddGauge(*registry_, metrics::kWorkerBuildInfo,
              {{"version", build.version},
               {"libtorch", build.libtorch},
@@ -42,6 +42,8 @@ class PrometheusMetrics : public Metrics {
         .Set(1);
     AddGauge(*registry_, metrics::kStartTime)
         .Set(absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()));
+    AddGauge(*registry_, metrics::kCertificateEnd)
+        .Set(absl::ToDoubleSeconds(certificate_end - absl::UnixEpoch()));
   }
 
   void Serve(const std::string& listen) {
@@ -99,8 +101,9 @@ class PrometheusMetrics : public Metrics {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Metrics>> Metrics::Create(const std::string& listen,
-                                                         const Build& build) {
-  auto metrics = std::make_unique<PrometheusMetrics>(build);
+                                                         const Build& build,
+                                                         absl::Time certificate_end) {
+  auto metrics = std::make_unique<PrometheusMetrics>(build, certificate_end);
   if (!listen.empty()) {
     try {
       metrics->Serve(listen);

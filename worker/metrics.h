@@ -20,8 +20,10 @@ class Metrics {
   };
   // Serves `listen` ("host:port", port 0: any; empty: nothing is served). UNAVAILABLE names the
   // address when it cannot be bound.
-  static absl::StatusOr<std::unique_ptr<Metrics>> Create(const std::string& listen,
-                                                         const Build& build);
+  // `certificate_end`: of the worker's certificate.
+  static absl::StatusOr<std::unique_ptr<Metrics>> Create(
+      const std::string& listen, const Build& build,
+      absl::Time certificate_end = absl::InfiniteFuture());
   virtual ~Metrics() = default;
   // host:port that is served; empty when none is.
   virtual std::string address() const = 0;

@@ -6,7 +6,9 @@
 #include <spdlog/spdlog.h>
 
 #include "absl/strings/str_cat.h"
+#include "core/support/shorten.h"
 #include "core/support/status_macros.h"
+#include "innerloop/v1/work.grpc.pb.h"
 
 namespace innerloop::worker {
 namespace {
@@ -14,6 +16,10 @@ namespace {
 // Bounds on what a coordinator may make a worker remember.
 constexpr size_t kMaxJobs = 10'000;
 constexpr size_t kMaxWorks = 100'000;
+// Most bytes of what a report says: messages of libraries can be long. The coordinator would cut
+// them, too.
+constexpr size_t kMaxMessage = 10'000;
+constexpr size_t kMaxReason = 1'000;
 
 }  // namespace
 
@@ -21,7 +27,7 @@ Session::Session(SessionContext& context, std::shared_ptr<grpc::Channel> channel
                  SessionListener& listener)
     : context_(context),
       listener_(listener),
-      stub_(v1::Work::NewStub(channel)),
+      source_(std::make_shared<FileSource>(v1::Work::NewStub(channel))),
       parameters_(context.memory),
       stream_(channel, *this, context.metrics) {}
 
@@ -34,7 +40,10 @@ void Session::Start() {
 
 void Session::Heartbeat() {
   v1::Report report;
-  report.mutable_heartbeat()->set_busy_slots(static_cast<uint32_t>(context_.slots.busy()));
+  v1::Heartbeat& heartbeat = *report.mutable_heartbeat();
+  for (v1::FileFetch& fetch : context_.data_sets.Fetches()) {
+    *heartbeat.add_fetches() = std::move(fetch);
+  }
   Send(report);
 }
 
@@ -42,16 +51,16 @@ void Session::Drain() {
   {
     absl::MutexLock lock(&mu_);
     draining_ = true;
+    ++answering_;
   }
   v1::Report report;
   report.mutable_draining();
-  Send(report);
+  Answer([&](OutgoingQueue& queue) { queue.Push(report); });
   for (const uint64_t work_id : context_.slots.RemoveAll(this)) {
-    if (Forget(work_id)) {
+    if (Take(work_id)) {
       Return(work_id);
     }
   }
-  CloseIfDrained();
 }
 
 void Session::OnClosed(const absl::Status& status) {
@@ -60,6 +69,7 @@ void Session::OnClosed(const absl::Status& status) {
     works_.clear();
   }
   context_.slots.RemoveAll(this);
+  source_->closed.Notify();
   listener_.OnClosed(status);
   closed_.Notify();  // Worker may destroy this now.
 }
@@ -118,7 +128,7 @@ absl::Status Session::OnJob(v1::JobDescription& description) {
   }
   auto job =
       std::make_shared<Job>(std::move(description), context_.create_program, context_.data_sets,
-                            stub_, context_.slots.slots(), context_.allowed_models);
+                            source_, context_.slots.slots(), context_.allowed_models);
   if (!jobs_.try_emplace(id, std::move(job)).second) {
     return absl::InvalidArgumentError(absl::StrCat("job ", id, " is described twice"));
   }
@@ -141,7 +151,7 @@ absl::Status Session::OnParameters(const v1::ParametersBegin& begin) {
 
 absl::Status Session::OnWork(v1::WorkItem& work) {
   const uint64_t id = work.id();
-  bool taken = false;
+  bool accepted = false;
   {
     absl::MutexLock lock(&mu_);
     if (works_.contains(id)) {
@@ -153,10 +163,12 @@ absl::Status Session::OnWork(v1::WorkItem& work) {
     }
     if (!draining_ && !declined_.contains(work.job_id())) {
       works_.emplace(id, Work{work.job_id()});
-      taken = true;
+      accepted = true;
+    } else {
+      ++answering_;
     }
   }
-  if (!taken) {
+  if (!accepted) {
     Return(id);
     return absl::OkStatus();
   }
@@ -179,7 +191,7 @@ absl::Status Session::OnWork(v1::WorkItem& work) {
     status = absl::UnimplementedError("this worker does not know that kind of work");
   }
   if (!status.ok()) {
-    if (Forget(id)) {
+    if (Take(id)) {
       Fail(id, status);
     }
     return absl::OkStatus();
@@ -201,10 +213,9 @@ void Session::OnPull(uint64_t work_id) {
     }
     work = std::move(it->second);
     works_.erase(it);
+    ++answering_;
   }
-  stream_.Write(
-      [&](OutgoingQueue& queue) { queue.PushFrames(std::move(work.announced), work.transfer); });
-  CloseIfDrained();
+  Answer([&](OutgoingQueue& queue) { queue.PushFrames(std::move(work.announced), work.transfer); });
 }
 
 void Session::OnDrop(uint64_t work_id) {
@@ -246,7 +257,7 @@ void Session::Run(const v1::WorkItem& work, Job& job, const FlatBuffer* paramete
   }
   if (outcome.kind == WorkOutcome::Kind::kDone) {
     SendResult(work.id(), outcome);
-  } else if (Forget(work.id())) {
+  } else if (Take(work.id())) {
     if (outcome.kind == WorkOutcome::Kind::kDeclined) {
       Decline(work.job_id(), outcome.status);
       Return(work.id());
@@ -254,7 +265,6 @@ void Session::Run(const v1::WorkItem& work, Job& job, const FlatBuffer* paramete
       Fail(work.id(), outcome.status);
     }
   }
-  CloseIfDrained();
 }
 
 void Session::SendResult(uint64_t work_id, WorkOutcome& outcome) {
@@ -282,9 +292,14 @@ void Session::SendResult(uint64_t work_id, WorkOutcome& outcome) {
       it->second.announced = std::exchange(buffer, nullptr);
     } else {
       works_.erase(it);
+      ++answering_;
     }
   }
-  stream_.Write([&](OutgoingQueue& queue) {
+  if (result.announced()) {
+    Send(report);
+    return;
+  }
+  Answer([&](OutgoingQueue& queue) {
     queue.Push(report);
     if (buffer != nullptr) {
       queue.PushFrames(std::move(buffer), result.transfer());
@@ -302,7 +317,7 @@ void Session::Decline(const std::string& job_id, const absl::Status& why) {
   spdlog::warn("declining job {}: {}", job_id, std::string(why.message()));
   v1::Report report;
   report.mutable_declined()->set_job_id(job_id);
-  report.mutable_declined()->set_reason(std::string(why.message()));
+  report.mutable_declined()->set_reason(std::string(Shorten(why.message(), kMaxReason)));
   Send(report);
 }
 
@@ -316,15 +331,14 @@ void Session::Fail(uint64_t work_id, const absl::Status& status) {
   v1::WorkFailed& failed = *report.mutable_failed();
   failed.set_work_id(work_id);
   failed.set_code(static_cast<int32_t>(status.code()));
-  // Messages of libraries can be long; a report must fit a message.
-  failed.set_message(std::string(status.message().substr(0, 10'000)));
-  Send(report);
+  failed.set_message(std::string(Shorten(status.message(), kMaxMessage)));
+  Answer([&](OutgoingQueue& queue) { queue.Push(report); });
 }
 
 void Session::Return(uint64_t work_id) {
   v1::Report report;
   report.mutable_returned()->set_work_id(work_id);
-  Send(report);
+  Answer([&](OutgoingQueue& queue) { queue.Push(report); });
 }
 
 bool Session::Wanted(uint64_t work_id) {
@@ -332,14 +346,32 @@ bool Session::Wanted(uint64_t work_id) {
   return works_.contains(work_id);
 }
 
-bool Session::Forget(uint64_t work_id) {
+void Session::Forget(uint64_t work_id) {
   absl::MutexLock lock(&mu_);
-  return works_.erase(work_id) > 0;
+  works_.erase(work_id);
+}
+
+bool Session::Take(uint64_t work_id) {
+  absl::MutexLock lock(&mu_);
+  if (works_.erase(work_id) == 0) {
+    return false;
+  }
+  ++answering_;
+  return true;
+}
+
+void Session::Answer(absl::FunctionRef<void(OutgoingQueue&)> fill) {
+  stream_.Write(fill);
+  {
+    absl::MutexLock lock(&mu_);
+    --answering_;
+  }
+  CloseIfDrained();
 }
 
 bool Session::drained() {
   absl::MutexLock lock(&mu_);
-  return draining_ && works_.empty();
+  return draining_ && works_.empty() && answering_ == 0;
 }
 
 void Session::CloseIfDrained() {

@@ -10,6 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -17,9 +18,9 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "core/rpc/batch_stream.h"
-#include "innerloop/v1/work.grpc.pb.h"
 #include "innerloop/v1/work.pb.h"
 #include "worker/data_set_cache.h"
+#include "worker/data_set_fetch.h"
 #include "worker/job.h"
 #include "worker/metrics.h"
 #include "worker/parameter_cache.h"
@@ -28,9 +29,6 @@
 #include "worker/work_stream.h"
 
 namespace innerloop::worker {
-
-// Results up to this size are sent at once, larger ones when the coordinator asks for them.
-inline constexpr uint64_t kDirectResultBytes = uint64_t{4} << 20;
 
 // Hears from a session, in gRPC's threads.
 class SessionListener {
@@ -69,7 +67,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   void Heartbeat();
   // Gives back what has not begun, sends what is being computed when it is done, then closes.
   void Drain() ABSL_LOCKS_EXCLUDED(mu_);
-  // Nothing is left to answer.
+  // It drains, and nothing is left to answer.
   bool drained() ABSL_LOCKS_EXCLUDED(mu_);
   // Ends the stream now.
   void Cancel(const absl::Status& reason) { stream_.Cancel(reason); }
@@ -94,28 +92,31 @@ class Session final : public std::enable_shared_from_this<Session>,
   absl::Status OnJob(v1::JobDescription& description);
   absl::Status OnParameters(const v1::ParametersBegin& begin);
   absl::Status OnWork(v1::WorkItem& work);
-  void OnPull(uint64_t work_id);
+  void OnPull(uint64_t work_id) ABSL_LOCKS_EXCLUDED(mu_);
   void OnDrop(uint64_t work_id);
   void OnReleaseJob(const std::string& job_id);
 
   // Slots' threads.
   void Run(const v1::WorkItem& work, Job& job, const FlatBuffer* parameters, Slot& slot);
-  void SendResult(uint64_t work_id, WorkOutcome& outcome);
+  void SendResult(uint64_t work_id, WorkOutcome& outcome) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Any thread.
   void Decline(const std::string& job_id, const absl::Status& why) ABSL_LOCKS_EXCLUDED(mu_);
   void Send(const v1::Report& report);
-  void Fail(uint64_t work_id, const absl::Status& status);
-  void Return(uint64_t work_id);
   bool Wanted(uint64_t work_id) ABSL_LOCKS_EXCLUDED(mu_);
-  // Forgets a work item; false when it is not wanted any more.
-  bool Forget(uint64_t work_id) ABSL_LOCKS_EXCLUDED(mu_);
+  void Forget(uint64_t work_id) ABSL_LOCKS_EXCLUDED(mu_);
+  // Takes a work item out to answer it, which must follow; false when it is not wanted any more.
+  bool Take(uint64_t work_id) ABSL_LOCKS_EXCLUDED(mu_);
+  // Answers of what was taken.
+  void Answer(absl::FunctionRef<void(OutgoingQueue&)> fill) ABSL_LOCKS_EXCLUDED(mu_);
+  void Fail(uint64_t work_id, const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+  void Return(uint64_t work_id) ABSL_LOCKS_EXCLUDED(mu_);
   // Closes when it drains and nothing is left to answer.
   void CloseIfDrained() ABSL_LOCKS_EXCLUDED(mu_);
 
   SessionContext& context_;
   SessionListener& listener_;
-  const std::shared_ptr<v1::Work::StubInterface> stub_;
+  const std::shared_ptr<FileSource> source_;
 
   // Reactions only.
   v1::Instruction instruction_;
@@ -126,6 +127,8 @@ class Session final : public std::enable_shared_from_this<Session>,
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   uint64_t last_transfer_ ABSL_GUARDED_BY(mu_) = 0;
   absl::flat_hash_map<uint64_t, Work> works_ ABSL_GUARDED_BY(mu_);
+  // Answers on their way into the stream, which is not closed before they are there.
+  int answering_ ABSL_GUARDED_BY(mu_) = 0;
   absl::flat_hash_set<std::string> declined_ ABSL_GUARDED_BY(mu_);
 
   WorkStream stream_;

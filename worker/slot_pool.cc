@@ -67,11 +67,6 @@ std::vector<uint64_t> SlotPool::RemoveAll(const void* owner) {
   return ids;
 }
 
-int SlotPool::busy() const {
-  absl::MutexLock lock(&mu_);
-  return busy_;
-}
-
 std::optional<std::string> SlotPool::Overdue() const {
   const absl::Duration now = clock_.Monotonic();
   absl::MutexLock lock(&mu_);
@@ -100,14 +95,11 @@ void SlotPool::RunThread(int index) {
       }
       task = std::move(queue_.front());
       queue_.pop_front();
-      busy_ += 1;
     }
     metrics_.OnSlotBusy(1);
     task.run(slot);
     task = {};  // what it holds goes before the slot counts as free
     metrics_.OnSlotBusy(-1);
-    absl::MutexLock lock(&mu_);
-    busy_ -= 1;
   }
 }
 

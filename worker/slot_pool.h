@@ -43,7 +43,6 @@ class SlotPool {
   // Takes back all of a session's tasks that have not begun; their work ids in order.
   std::vector<uint64_t> RemoveAll(const void* owner);
   int slots() const { return static_cast<int>(threads_.size()); }
-  int busy() const;
   // What hangs, in one line: a slot that computes for longer than it was given.
   std::optional<std::string> Overdue() const;
 
@@ -58,7 +57,6 @@ class SlotPool {
   mutable absl::Mutex mu_;
   absl::CondVar wake_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  int busy_ ABSL_GUARDED_BY(mu_) = 0;
   std::deque<SlotTask> queue_ ABSL_GUARDED_BY(mu_);
   struct Computing {
     std::string what;

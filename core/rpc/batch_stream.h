@@ -24,6 +24,9 @@ namespace innerloop {
 // the largest message that is taken.
 inline constexpr int kMaxBatchBytes = (2 << 20) + 4096;
 inline constexpr int kMaxMessageBytes = 4 << 20;
+// Results up to this size are sent at once, larger ones are announced and sent when the coordinator
+// asks for them.
+inline constexpr uint64_t kDirectResultBytes = uint64_t{4} << 20;
 // Field number of `frame` in both Instruction and Report.
 inline constexpr int kFrameField = 4;
 

@@ -56,8 +56,21 @@ std::optional<size_t> ShardBoard::Pick(
 
 void ShardBoard::Started(uint64_t work, size_t shard, const std::string& worker,
                          absl::Duration now) {
-  copies_[work] = {shard, worker, now};
+  copies_[work] = {shard, worker, /*started=*/now, /*ready=*/now, /*took=*/std::nullopt};
   ++shards_[shard].copies;
+}
+
+void ShardBoard::Waits(uint64_t work, absl::Duration now) {
+  if (const auto it = copies_.find(work); it != copies_.end()) {
+    it->second.ready = now;
+  }
+}
+
+void ShardBoard::Begun(uint64_t work, absl::Duration now) {
+  if (const auto it = copies_.find(work); it != copies_.end()) {
+    it->second.took = now - it->second.ready;
+    Unwant(it->second.shard);
+  }
 }
 
 std::optional<ShardBoard::Copy> ShardBoard::Remove(uint64_t work) {
@@ -77,10 +90,17 @@ void ShardBoard::PutBack(size_t index) {
     return;
   }
   // A copy that was wanted is the shard itself now.
-  wanted_copies_.erase(std::remove(wanted_copies_.begin(), wanted_copies_.end(), index),
-                       wanted_copies_.end());
-  shard.copy_wanted = false;
+  Unwant(index);
   pending_.push_front(index);
+}
+
+void ShardBoard::Unwant(size_t index) {
+  Shard& shard = shards_[index];
+  if (shard.copy_wanted) {
+    wanted_copies_.erase(std::remove(wanted_copies_.begin(), wanted_copies_.end(), index),
+                         wanted_copies_.end());
+    shard.copy_wanted = false;
+  }
 }
 
 bool ShardBoard::Finished(uint64_t work, absl::Duration now, std::vector<uint64_t>* drop) {
@@ -94,7 +114,7 @@ bool ShardBoard::Finished(uint64_t work, absl::Duration now, std::vector<uint64_
   }
   shard.done = true;
   ++done_;
-  pace_.Add(now - copy->started);
+  pace_.Add(copy->took.value_or(now - copy->ready));
   if (shard.copies > 0) {
     for (auto it = copies_.begin(); it != copies_.end();) {
       if (it->second.shard == copy->shard) {
@@ -106,10 +126,7 @@ bool ShardBoard::Finished(uint64_t work, absl::Duration now, std::vector<uint64_
     }
     shard.copies = 0;
   }
-  if (shard.copy_wanted) {
-    wanted_copies_.erase(std::remove(wanted_copies_.begin(), wanted_copies_.end(), copy->shard),
-                         wanted_copies_.end());
-  }
+  Unwant(copy->shard);
   return true;
 }
 
@@ -174,7 +191,8 @@ void ShardBoard::MarkSlow(absl::Duration now) {
   }
   for (const auto& [work, copy] : copies_) {
     Shard& shard = shards_[copy.shard];
-    if (shard.copies == 1 && !shard.copy_wanted && now - copy.started > *slow_after) {
+    if (shard.copies == 1 && !shard.copy_wanted && !copy.took.has_value() &&
+        now - copy.started > *slow_after) {
       shard.copy_wanted = true;
       wanted_copies_.push_back(copy.shard);
     }
@@ -184,7 +202,7 @@ void ShardBoard::MarkSlow(absl::Duration now) {
 std::vector<uint64_t> ShardBoard::TimedOut(absl::Duration now) const {
   std::vector<uint64_t> result;
   for (const auto& [work, copy] : copies_) {
-    if (now - copy.started > shard_timeout_) {
+    if (now - copy.ready > shard_timeout_) {
       result.push_back(work);
     }
   }

@@ -55,6 +55,12 @@ class ShardBoard {
   // A picked shard was given out as work item `work`.
   void Started(uint64_t work, size_t shard, const std::string& worker, absl::Duration now);
 
+  // The work only waited until now: for its worker's files, which come, or for its result to be
+  // asked for. Its time counts from now.
+  void Waits(uint64_t work, absl::Duration now);
+  // Its result begins to come, or is announced: the shard needs no copy.
+  void Begun(uint64_t work, absl::Duration now);
+
   // A result arrived. True when it counts, false when the shard was done before. `drop` takes the
   // other work items of the shard.
   bool Finished(uint64_t work, absl::Duration now, std::vector<uint64_t>* drop);
@@ -89,11 +95,17 @@ class ShardBoard {
     size_t shard = 0;
     std::string worker;
     absl::Duration started;
+    // What the shard's own time counts from.
+    absl::Duration ready;
+    // How long it took until its result began to come.
+    std::optional<absl::Duration> took;
   };
 
   std::optional<Copy> Remove(uint64_t work);
   // Pending again unless it is done or another copy is under way.
   void PutBack(size_t shard);
+  // A copy that is wanted and not given out is not wanted any more.
+  void Unwant(size_t shard);
 
   absl::Duration shard_timeout_;
   std::vector<Shard> shards_;

@@ -51,10 +51,14 @@ absl::Status AdaptationRun::CheckPredictions(const v1::Predictions& predictions)
 absl::Status AdaptationRun::Check(size_t /*shard*/, const v1::ResultBegin& result) const {
   const v1::AdaptationResult& adapted = result.adaptation();
   const bool wanted = task_.format() != v1::ExportRequest::FORMAT_UNSPECIFIED;
+  const uint64_t most = MostFileBytes();
+  if (adapted.file_bytes() > most) {
+    return absl::InternalError(absl::StrCat("an adaptation's file has ", adapted.file_bytes(),
+                                            " bytes; at most ", most, " can be"));
+  }
   // Padded to whole floats.
   const uint64_t padded = (adapted.file_bytes() + 3) / 4 * 4;
-  if (wanted != (adapted.file_bytes() > 0) || result.bytes() != padded ||
-      result.bytes() > MostFileBytes()) {
+  if (wanted != (adapted.file_bytes() > 0) || result.bytes() != padded) {
     return absl::InternalError(absl::StrCat("an adaptation's result has ", result.bytes(),
                                             " bytes for a file of ", adapted.file_bytes(), "; ",
                                             wanted ? "one" : "none", " was asked for"));

@@ -1,12 +1,16 @@
 #include "server/jobs/dispatcher.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace innerloop::server {
 namespace {
+
+// What a worker may make the coordinator remember.
+constexpr size_t kMostFetches = 100;
 
 double Load(const Worker& worker) {
   return static_cast<double>(worker.busy) / static_cast<double>(worker.slots);
@@ -16,6 +20,18 @@ bool Holds(const Worker& worker, const Lane& lane) {
   const auto known = worker.jobs.find(lane.description().job_id());
   return known != worker.jobs.end() && lane.parameters() != nullptr &&
          known->second.versions.count(lane.parameters()->version) > 0;
+}
+
+// The file that a worker fetches and a lane's items need; null when there is none.
+const v1::FileFetch* FetchOf(const Worker& worker, const Lane& lane) {
+  const v1::JobDescription& job = lane.description();
+  for (const std::string& sha256 :
+       {job.data_set().sha256(), job.spec().model().torchscript().sha256()}) {
+    if (const auto it = worker.fetches.find(sha256); it != worker.fetches.end()) {
+      return &it->second;
+    }
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -92,7 +108,7 @@ bool Dispatcher::Suits(const Worker& worker, const Lane& lane) {
 }
 
 void Dispatcher::Dispatch(absl::Duration now) {
-  PullNext();
+  PullNext(now);
   const auto any_free = [&] {
     return std::any_of(registry_.workers().begin(), registry_.workers().end(),
                        [](const auto& entry) { return entry.second.CanTake(); });
@@ -197,14 +213,8 @@ void Dispatcher::SendParameters(Worker& worker, KnownJob& known, const Lane& lan
   if (parameters == nullptr || known.versions.count(parameters->version) > 0) {
     return;
   }
-  // Evaluations of several versions share a wire id.
-  uint64_t needed = parameters->version;
-  for (const auto& state : lanes_) {
-    if (state->lane->description().job_id() == lane.description().job_id() &&
-        state->lane->parameters() != nullptr) {
-      needed = std::min(needed, state->lane->parameters()->version);
-    }
-  }
+  // Lanes that share a wire id, adaptations, share their version.
+  const uint64_t needed = parameters->version;
   v1::Instruction instruction;
   if (!known.versions.empty() && *known.versions.begin() < needed) {
     known.versions.erase(known.versions.begin(), known.versions.lower_bound(needed));
@@ -246,6 +256,57 @@ std::string Dispatcher::WaitingFor(const Lane& lane) const {
     return "";
   }
   return registry_.WhyNone(lane.description().job_id(), lane.fingerprint());
+}
+
+void Dispatcher::OnFetches(Worker& worker, const v1::Heartbeat& heartbeat, absl::Duration now) {
+  absl::flat_hash_map<std::string, v1::FileFetch> fetches;
+  for (const v1::FileFetch& fetch : heartbeat.fetches()) {
+    if (fetches.size() < kMostFetches && !fetch.sha256().empty()) {
+      fetches[fetch.sha256()] = fetch;
+    }
+  }
+  std::swap(worker.fetches, fetches);
+  for (const uint64_t work : worker.items) {
+    Lane& lane = *items_.at(work).lane;
+    const v1::FileFetch* fetch = FetchOf(worker, lane);
+    if (fetch == nullptr) {
+      continue;
+    }
+    const auto before = fetches.find(fetch->sha256());
+    if (before == fetches.end() || before->second.bytes() < fetch->bytes()) {
+      lane.board().Waits(work, now);
+    }
+  }
+}
+
+std::string Dispatcher::FetchingFor(const Lane& lane) const {
+  const v1::FileFetch* furthest = nullptr;
+  std::set<std::string> workers;
+  for (const uint64_t work : lane.board().InFlight()) {
+    const Worker& worker = *registry_.Find(items_.at(work).worker);
+    const v1::FileFetch* fetch = FetchOf(worker, lane);
+    if (fetch == nullptr) {
+      return "";
+    }
+    workers.insert(worker.info.name());
+    if (furthest == nullptr || furthest->bytes() < fetch->bytes()) {
+      furthest = fetch;
+    }
+  }
+  if (furthest == nullptr) {
+    return "";
+  }
+  const v1::DataSetDescription& data_set = lane.description().data_set();
+  const double share = static_cast<double>(furthest->bytes()) /
+                       static_cast<double>(std::max<uint64_t>(furthest->total_bytes(), 1));
+  // In tens, so that it is news when it changes.
+  const int percent = 10 * static_cast<int>(10 * std::clamp(share, 0.0, 1.0));
+  return absl::StrCat(workers.size() == 1 ? absl::StrCat("worker '", *workers.begin(), "' fetches ")
+                                          : absl::StrCat(workers.size(), " workers fetch "),
+                      furthest->sha256() == data_set.sha256()
+                          ? absl::StrCat("data set '", data_set.name(), "'")
+                          : "the job's model",
+                      ", ", percent, " % are there");
 }
 
 }  // namespace innerloop::server

@@ -47,6 +47,8 @@ class Dispatcher {
   void OnFailed(Worker& worker, const v1::WorkFailed& failed);
   void OnReturned(Worker& worker, uint64_t work);
   void OnDeclined(Worker& worker, const v1::JobDeclined& declined);
+  // What a worker fetches: while a file grows, the items that need it only wait.
+  void OnFetches(Worker& worker, const v1::Heartbeat& heartbeat, absl::Duration now);
   // The stream is gone, and `why`: what it had goes back. Then removes the worker.
   void OnGone(const std::string& worker_id, absl::string_view why, absl::Duration now);
 
@@ -58,6 +60,9 @@ class Dispatcher {
 
   // Why a lane gets nothing done; empty when it does, or has nothing to do.
   std::string WaitingFor(const Lane& lane) const;
+  // "worker 'a' fetches data set 'digits', 30 % are there" while all that workers have of a lane
+  // waits for files; else empty.
+  std::string FetchingFor(const Lane& lane) const;
 
  private:
   struct LaneState {
@@ -97,7 +102,7 @@ class Dispatcher {
   Assignment Remove(uint64_t work);
   // Tells the worker to drop it, too.
   void Drop(uint64_t work);
-  void PullNext();
+  void PullNext(absl::Duration now);
   LaneState* StateOf(const Lane* lane);
   // Unless a lane has the wire id, or it is kept.
   void ReleaseIfUnused(const std::string& wire_id);

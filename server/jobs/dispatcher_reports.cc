@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/support/shorten.h"
 #include "server/jobs/dispatcher.h"
 
 namespace innerloop::server {
@@ -11,6 +12,9 @@ namespace {
 
 // Announced results that travel at the same time, unless a single one is larger.
 constexpr uint64_t kMostPulledBytes = uint64_t{512} << 20;
+// Of what a worker says of a failure, which is stored with the job, and of a job that it declines.
+constexpr size_t kMostMessageBytes = 10'000;
+constexpr size_t kMostReasonBytes = 1'000;
 
 }  // namespace
 
@@ -62,7 +66,7 @@ bool Dispatcher::OnResult(Worker& worker, const v1::ResultBegin& result, absl::D
   const bool known = item != nullptr && !item->begun;
   const absl::Status check = known ? item->lane->Check(item->shard, result) : absl::OkStatus();
   if (!known || !check.ok()) {
-    if (result.announced()) {
+    if (result.announced() && result.bytes() > 0) {
       worker.link->Forget(result.transfer());
     }
     if (known) {
@@ -80,6 +84,7 @@ bool Dispatcher::OnResult(Worker& worker, const v1::ResultBegin& result, absl::D
     return false;
   }
   item->result = result;
+  item->lane->board().Begun(work, now);
   worker.incoming[result.transfer()] = work;
   if (result.announced()) {
     announced_.push_back(work);
@@ -87,7 +92,7 @@ bool Dispatcher::OnResult(Worker& worker, const v1::ResultBegin& result, absl::D
   return !result.announced();
 }
 
-void Dispatcher::PullNext() {
+void Dispatcher::PullNext(absl::Duration now) {
   while (!announced_.empty()) {
     const uint64_t work = announced_.front();
     const auto it = items_.find(work);
@@ -97,6 +102,7 @@ void Dispatcher::PullNext() {
         return;
       }
       item.pulled = true;
+      item.lane->board().Waits(work, now);
       pulled_bytes_ += item.result.bytes();
       v1::Instruction pull;
       pull.mutable_pull()->set_work_id(work);
@@ -149,7 +155,7 @@ void Dispatcher::Complete(uint64_t work, const v1::ResultBegin& result, FlatBuff
 
 v1::LogEntry Dispatcher::EntryOf(const Lane& lane, v1::LogSeverity severity) {
   v1::LogEntry entry;
-  // Evaluations have wire ids of their own: "JOB@eval".
+  // Evaluations have wire ids of their own: "JOB@eval-N".
   const std::string& wire_id = lane.description().job_id();
   entry.set_job_id(wire_id.substr(0, wire_id.find('@')));
   entry.set_severity(severity);
@@ -195,7 +201,8 @@ void Dispatcher::OnFailed(Worker& worker, const v1::WorkFailed& failed) {
   }
   const auto code = static_cast<absl::StatusCode>(failed.code());
   const bool known = failed.code() > 0 && failed.code() <= 16;
-  Fail(failed.work_id(), absl::Status(known ? code : absl::StatusCode::kUnknown, failed.message()));
+  Fail(failed.work_id(), absl::Status(known ? code : absl::StatusCode::kUnknown,
+                                      Shorten(failed.message(), kMostMessageBytes)));
 }
 
 void Dispatcher::OnReturned(Worker& worker, uint64_t work) {
@@ -211,7 +218,9 @@ void Dispatcher::OnDeclined(Worker& worker, const v1::JobDeclined& declined) {
   if (known == worker.jobs.end()) {
     return;
   }
-  known->second.declined = declined.reason().empty() ? "no reason given" : declined.reason();
+  known->second.declined = declined.reason().empty()
+                               ? "no reason given"
+                               : std::string(Shorten(declined.reason(), kMostReasonBytes));
   v1::LogEntry entry;
   entry.set_job_id(declined.job_id().substr(0, declined.job_id().find('@')));
   entry.set_severity(v1::LOG_SEVERITY_WARNING);
@@ -250,7 +259,8 @@ void Dispatcher::OnGone(const std::string& worker_id, absl::string_view why, abs
     return;
   }
   LogLoss(*worker, why);
-  worker->draining = true;  // gets nothing new from what follows
+  // Gets nothing new from what follows.
+  const bool left = std::exchange(worker->draining, true);
   for (uint64_t work : std::vector<uint64_t>(worker->items.begin(), worker->items.end())) {
     // A lane that failed meanwhile took its items along.
     if (Find(*worker, work) == nullptr) {
@@ -262,7 +272,7 @@ void Dispatcher::OnGone(const std::string& worker_id, absl::string_view why, abs
                             : item.lane->board().Lost(work, item.lane->Name(item.shard)),
                  item.lane);
   }
-  registry_.Remove(worker_id, now);
+  registry_.Remove(worker_id, left, now);
 }
 
 int Dispatcher::Tick(absl::Duration now) {
@@ -296,7 +306,7 @@ int Dispatcher::Tick(absl::Duration now) {
     for (uint64_t other : std::vector<uint64_t>(worker.items.begin(), worker.items.end())) {
       OnReturned(worker, other);
     }
-    registry_.Remove(worker_id, now);
+    registry_.Remove(worker_id, /*left=*/false, now);
     ++parted;
     AfterVerdict(item.lane->board().Lost(work, name), item.lane);
   }

@@ -8,6 +8,9 @@ namespace {
 // Synchronous jobs have nothing to give out while they wait for their last shard; what they miss
 // then is made up for within this window.
 constexpr double kMostCredit = 1.0;
+// Seconds that an item may have taken.
+constexpr double kLeast = 1e-6;
+constexpr double kMost = 3600;
 
 }  // namespace
 
@@ -20,8 +23,8 @@ double FairShare::Charge(double now, double weight) {
 }
 
 void FairShare::Settle(double charged, double seconds, double weight) {
-  // A worker's word, within reason.
-  const double took = std::clamp(seconds, 1e-6, 3600.0);
+  // A worker's word, within reason: it may be any number, or none.
+  const double took = seconds > kLeast ? std::min(seconds, kMost) : kLeast;
   used_ += took / weight - charged;
   estimate_ += 0.2 * (took - estimate_);
 }

@@ -163,6 +163,10 @@ grpc::Status TrainingService::WatchJob(grpc::ServerContext* context,
   if (const absl::Status status = CheckRequired("id", request->id(), kMaxIdLength); !status.ok()) {
     return ToGrpc(status);
   }
+  if (const absl::Status status = CheckNumber("from_iteration", request->from_iteration());
+      !status.ok()) {
+    return ToGrpc(status);
+  }
   JobWatch watch(parts_, request->id(), request->from_iteration());
   uint64_t seen = 0;
   while (!context->IsCancelled()) {

@@ -71,6 +71,9 @@ grpc::Status UpkeepService::ReadLog(grpc::ServerContext* context, const v1::Read
   if (const absl::Status status = CheckRequired("job_id", id, kMaxIdLength); !status.ok()) {
     return ToGrpc(status);
   }
+  if (const absl::Status status = CheckNumber("after", request->after()); !status.ok()) {
+    return ToGrpc(status);
+  }
   uint64_t after = request->after();
   uint64_t seen = 0;
   while (!context->IsCancelled()) {

@@ -29,10 +29,11 @@ constexpr absl::Duration kAliveEvery = absl::Seconds(1);
 class WorkerStream final : public StreamLink::Reactor, private BatchHandler {
  public:
   WorkerStream(grpc::CallbackServerContext* context, Coordinator& coordinator, Metrics& metrics,
-               absl::Duration patience)
+               const WorkService::Options& options)
       : coordinator_(coordinator),
         metrics_(metrics),
-        link_(std::make_shared<StreamLink>(this, context, metrics, patience)) {
+        clock_(options.clock),
+        link_(std::make_shared<StreamLink>(this, context, metrics, options.patience)) {
     link_->ExpectHello();
     StartRead(&batch_);
   }
@@ -111,6 +112,11 @@ class WorkerStream final : public StreamLink::Reactor, private BatchHandler {
       return absl::InvalidArgumentError(
           absl::StrCat("a result has ", result.bytes(), " bytes, which is no multiple of 4"));
     }
+    if (!result.announced() && result.bytes() > kDirectResultBytes) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "a result of ", result.bytes(), " bytes was not announced; what has more than ",
+          kDirectResultBytes, " must be"));
+    }
     for (const uint64_t transfer : link_->TakeForgotten()) {
       incoming_.erase(transfer);
     }
@@ -172,7 +178,7 @@ class WorkerStream final : public StreamLink::Reactor, private BatchHandler {
 
   // A heartbeat may be waiting behind a long transfer.
   void KeepAlive() {
-    const absl::Time now = absl::Now();
+    const absl::Duration now = clock_.Monotonic();
     if (now - alive_ > kAliveEvery) {
       alive_ = now;
       coordinator_.OnAlive(worker_id_);
@@ -181,20 +187,21 @@ class WorkerStream final : public StreamLink::Reactor, private BatchHandler {
 
   Coordinator& coordinator_;
   Metrics& metrics_;
+  const Clock& clock_;
   const std::shared_ptr<StreamLink> link_;
   grpc::ByteBuffer batch_;
   v1::Report report_;
   // Empty before Hello, and after the stream has ended.
   std::string worker_id_;
   absl::flat_hash_map<uint64_t, Incoming> incoming_;
-  absl::Time alive_ = absl::InfinitePast();
+  absl::Duration alive_ = -absl::InfiniteDuration();
 };
 
 }  // namespace
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* WorkService::Connect(
     grpc::CallbackServerContext* context) {
-  return new WorkerStream(context, coordinator_, metrics_, options_.patience);
+  return new WorkerStream(context, coordinator_, metrics_, options_);
 }
 
 absl::StatusOr<WorkService::FileOnDisk> WorkService::Find(const std::string& sha256) {

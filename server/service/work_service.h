@@ -5,6 +5,8 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "core/support/clock.h"
 #include "innerloop/v1/work.grpc.pb.h"
 #include "server/coordinator.h"
 #include "server/metrics/metrics.h"
@@ -20,6 +22,8 @@ class WorkService final : public v1::Work::WithRawCallbackMethod_Connect<v1::Wor
   struct Options {
     // How long a stream may take to say Hello, and to take what is written to it when it is closed.
     absl::Duration patience = absl::Seconds(10);
+    // Tells when a worker that sends a long result was last said to be alive.
+    const Clock& clock = Clock::Real();
   };
   WorkService(Coordinator& coordinator, DataSetStore& data_sets, Metrics& metrics, Options options)
       : coordinator_(coordinator), data_sets_(data_sets), metrics_(metrics), options_(options) {}

@@ -42,13 +42,15 @@ Worker* WorkerRegistry::Find(const std::string& id) {
   return it == workers_.end() ? nullptr : &it->second;
 }
 
-void WorkerRegistry::Remove(const std::string& id, absl::Duration now) {
+void WorkerRegistry::Remove(const std::string& id, bool left, absl::Duration now) {
   const auto it = workers_.find(id);
   if (it == workers_.end()) {
     return;
   }
-  lost_.push_back({std::move(it->second.info), now});
-  lost_.back().info.set_state(v1::WorkerInfo::STATE_LOST);
+  if (!left) {
+    lost_.push_back({std::move(it->second.info), now});
+    lost_.back().info.set_state(v1::WorkerInfo::STATE_LOST);
+  }
   workers_.erase(it);
   if (lost_.size() > kMostLost) {
     lost_.pop_front();
@@ -58,7 +60,7 @@ void WorkerRegistry::Remove(const std::string& id, absl::Duration now) {
 std::vector<std::string> WorkerRegistry::Silent(absl::Duration now, absl::Duration timeout) const {
   std::vector<std::string> result;
   for (const auto& [id, worker] : workers_) {
-    if (now - worker.last_heard > timeout) {
+    if (worker.calls == 0 && now - worker.last_heard > timeout) {
       result.push_back(id);
     }
   }

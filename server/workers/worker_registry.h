@@ -38,12 +38,16 @@ struct Worker {
   int busy = 0;
   bool draining = false;
   absl::Duration last_heard;
+  // What it sent and is still being dealt with, by the thread that would hear it: it is not silent.
+  int calls = 0;
   std::map<std::string, KnownJob> jobs;
   // Items given out that are neither answered nor dropped.
   absl::flat_hash_set<uint64_t> items;
   // Work items by the transfers that their results come in.
   absl::flat_hash_map<uint64_t, uint64_t> incoming;
   uint64_t next_transfer = 1;
+  // Files on their way to it, by hash.
+  absl::flat_hash_map<std::string, v1::FileFetch> fetches;
   // Something was queued on its link since the last Flush.
   bool touched = false;
 
@@ -57,8 +61,8 @@ class WorkerRegistry {
               absl::Time wall);
   // Null when there is none (any more).
   Worker* Find(const std::string& id);
-  // Removes it; it is listed as lost for ten minutes.
-  void Remove(const std::string& id, absl::Duration now);
+  // Removes it. It is listed as lost for ten minutes, unless it had said that it leaves.
+  void Remove(const std::string& id, bool left, absl::Duration now);
 
   std::map<std::string, Worker>& workers() { return workers_; }
   const std::map<std::string, Worker>& workers() const { return workers_; }

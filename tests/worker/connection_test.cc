@@ -138,6 +138,35 @@ TEST_F(ConnectionTest, DrainingReturnsWhatHasNotBegunAndFinishesTheRest) {
   EXPECT_EQ(AwaitEnd(), absl::OkStatus());
 }
 
+// Many slots that finish at the same time, many times over: one of them may be between taking its
+// work out and writing the result when another finds nothing left to answer.
+class DrainTest : public WorkerFixture, public ::testing::WithParamInterface<int> {};
+
+TEST_P(DrainTest, NoResultIsLostWhenAllSlotsFinishAtOnce) {
+  constexpr int kSlots = 32;
+  options_.slots = kSlots;
+  hook_ = [&](const v1::Shard&) {
+    gate_.Enter();
+    return absl::OkStatus();
+  };
+  const auto stream = StartWithJob();
+  for (int i = 1; i <= kSlots; ++i) {
+    stream->SendShard(static_cast<uint64_t>(i), "j", 0, 0, 1);
+  }
+  gate_.AwaitInside(kSlots);
+  worker_->Drain();
+  EXPECT_TRUE(stream->AwaitReport().has_draining());
+  gate_.Open();
+  for (int i = 1; i <= kSlots; ++i) {
+    const v1::Report report = stream->AwaitReport();
+    ASSERT_TRUE(report.has_result()) << "the stream ended after " << i - 1 << " results";
+    stream->AwaitBuffer(report.result().transfer(), 64);
+  }
+  EXPECT_EQ(AwaitEnd(), absl::OkStatus());
+}
+
+INSTANTIATE_TEST_SUITE_P(Rounds, DrainTest, ::testing::Range(0, 20));
+
 TEST_F(ConnectionTest, DrainingWaitsUntilAnAnnouncedResultWasFetched) {
   size_ = 2'000'000;
   const auto stream = StartWithJob();

@@ -8,6 +8,8 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "core/rpc/status.h"
 #include "core/support/checksum.h"
 #include "tests/core/support/temporary_folder.h"
 #include "tests/worker/fake_coordinator.h"
@@ -18,6 +20,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 class DataSetCacheTest : public ::testing::Test {
  protected:
@@ -54,15 +57,17 @@ class DataSetCacheTest : public ::testing::Test {
   std::string Path(const char* extension) const {
     return absl::StrCat(folder_.path(), "/", description_.sha256(), extension);
   }
-  absl::StatusOr<std::shared_ptr<const Dataset>> Get() { return cache_->Get(description_, *stub_); }
+  absl::StatusOr<std::shared_ptr<const Dataset>> Get() {
+    return cache_->Get(description_, source_);
+  }
 
   const TemporaryFolder folder_;
   std::string file_;
   v1::DataSetDescription description_;
   FakeCoordinator coordinator_;
   std::unique_ptr<Metrics> metrics_ = *Metrics::Create("", {"0", "0", "f"});
-  std::unique_ptr<v1::Work::Stub> stub_ = v1::Work::NewStub(
-      grpc::CreateChannel(coordinator_.address(), grpc::InsecureChannelCredentials()));
+  FileSource source_{v1::Work::NewStub(
+      grpc::CreateChannel(coordinator_.address(), grpc::InsecureChannelCredentials()))};
   std::unique_ptr<DataSetCache> cache_;
 };
 
@@ -87,21 +92,93 @@ TEST_F(DataSetCacheTest, FetchesADataSetOnceForEveryoneWhoAsks) {
 }
 
 TEST_F(DataSetCacheTest, GoesOnWhereABrokenFetchEnded) {
-  coordinator_.on_fetch = [this](const v1::FetchFileRequest&,
+  coordinator_.on_fetch = [this](const v1::FetchFileRequest& request,
                                  grpc::ServerWriter<v1::FileChunk>* writer) {
+    const bool first = request.offset() == 0;
     v1::FileChunk chunk;
-    chunk.set_data(file_.substr(0, 1500));
+    chunk.set_offset(request.offset());
+    chunk.set_data(first ? file_.substr(0, 1500) : file_.substr(1500));
     writer->Write(chunk);
-    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "going down");
+    return first ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "the connection broke")
+                 : grpc::Status::OK;
   };
-  const auto broken = Get();
-  EXPECT_EQ(broken.status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(broken.status().message()),
-              HasSubstr("cannot fetch data set 'digits': going down"));
-  coordinator_.on_fetch = nullptr;
   EXPECT_TRUE(Get().ok());
   EXPECT_THAT(coordinator_.fetches(), ElementsAre(0, 1500));
   EXPECT_EQ(ReadFile(Path(".safetensors")), file_);
+}
+
+TEST_F(DataSetCacheTest, WhatAnEarlierFetchLeftIsNotFetchedAgain) {
+  WriteFile(Path(".part"), file_.substr(0, 1500));
+  EXPECT_TRUE(Get().ok());
+  EXPECT_THAT(coordinator_.fetches(), ElementsAre(1500));
+  EXPECT_EQ(ReadFile(Path(".safetensors")), file_);
+}
+
+TEST_F(DataSetCacheTest, ACoordinatorWithoutAThreadForAFetchIsAskedAgain) {
+  coordinator_.on_fetch = [this](const v1::FetchFileRequest&,
+                                 grpc::ServerWriter<v1::FileChunk>* writer) {
+    if (coordinator_.fetches().size() == 1) {
+      return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "");
+    }
+    v1::FileChunk chunk;
+    chunk.set_data(file_);
+    writer->Write(chunk);
+    return grpc::Status::OK;
+  };
+  const auto data_set = Get();
+  EXPECT_TRUE(data_set.ok()) << data_set.status();
+  EXPECT_THAT(coordinator_.fetches(), ElementsAre(0, 0));
+}
+
+TEST_F(DataSetCacheTest, NothingIsAskedForAgainWhenTheSessionIsOver) {
+  coordinator_.on_fetch = [](const v1::FetchFileRequest&, grpc::ServerWriter<v1::FileChunk>*) {
+    return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "no thread");
+  };
+  source_.closed.Notify();
+  EXPECT_EQ(Get().status(), absl::UnavailableError("cannot fetch data set 'digits': no thread"));
+  EXPECT_THAT(coordinator_.fetches(), ElementsAre(0));
+}
+
+TEST_F(DataSetCacheTest, WhatTheCoordinatorRefusesIsNoLimitOfThisMachine) {
+  for (const absl::Status& refusal :
+       {absl::ResourceExhaustedError("not now"), absl::PermissionDeniedError("not now")}) {
+    coordinator_.on_fetch = [&](const v1::FetchFileRequest&, grpc::ServerWriter<v1::FileChunk>*) {
+      return ToGrpc(refusal);
+    };
+    EXPECT_EQ(Get().status(), absl::UnavailableError("cannot fetch data set 'digits': not now"));
+  }
+  EXPECT_THAT(coordinator_.fetches(), ElementsAre(0, 0));
+}
+
+TEST_F(DataSetCacheTest, TellsHowMuchIsThereAlsoOfWhatAnotherWorkerOfTheFolderFetches) {
+  const auto other = NewCache();
+  std::thread waiting;
+  const auto await = [this](const DataSetCache& cache) {
+    while (cache.Fetches().empty() || cache.Fetches()[0].bytes() != 1500) {
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+    const v1::FileFetch fetch = cache.Fetches()[0];
+    EXPECT_EQ(fetch.sha256(), description_.sha256());
+    EXPECT_EQ(fetch.total_bytes(), file_.size());
+  };
+  coordinator_.on_fetch = [&](const v1::FetchFileRequest&,
+                              grpc::ServerWriter<v1::FileChunk>* writer) {
+    v1::FileChunk chunk;
+    chunk.set_data(file_.substr(0, 1500));
+    writer->Write(chunk);
+    await(*cache_);
+    waiting = std::thread([&] { EXPECT_TRUE(other->Get(description_, source_).ok()); });
+    await(*other);
+    chunk.set_offset(1500);
+    chunk.set_data(file_.substr(1500));
+    writer->Write(chunk);
+    return grpc::Status::OK;
+  };
+  EXPECT_THAT(cache_->Fetches(), IsEmpty());
+  EXPECT_TRUE(Get().ok());
+  waiting.join();
+  EXPECT_THAT(cache_->Fetches(), IsEmpty());
+  EXPECT_THAT(other->Fetches(), IsEmpty());
 }
 
 TEST_F(DataSetCacheTest, ADamagedPartIsFetchedAgainFromTheBeginning) {
@@ -149,7 +226,7 @@ TEST_F(DataSetCacheTest, AModelIsFetchedByItsHashAndKept) {
   model.set_bytes(content.size());
   coordinator_.files[model.sha256()] = content;
   for (int i = 0; i < 2; ++i) {
-    const absl::StatusOr<std::string> path = cache_->GetModel(model, *stub_);
+    const absl::StatusOr<std::string> path = cache_->GetModel(model, source_);
     ASSERT_TRUE(path.ok()) << path.status();
     EXPECT_EQ(*path, absl::StrCat(folder_.path(), "/", model.sha256(), ".pt"));
     EXPECT_EQ(ReadFile(*path), content);
@@ -161,7 +238,7 @@ TEST_F(DataSetCacheTest, AModelIsFetchedByItsHashAndKept) {
   EXPECT_FALSE(std::filesystem::exists(absl::StrCat(folder_.path(), "/", model.sha256(), ".pt")));
   coordinator_.files[model.sha256()][7] ^= 1;
   cache_ = NewCache();
-  const absl::Status damaged = cache_->GetModel(model, *stub_).status();
+  const absl::Status damaged = cache_->GetModel(model, source_).status();
   EXPECT_EQ(damaged.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(damaged.message()), HasSubstr("model "));
 }
@@ -190,21 +267,21 @@ TEST_F(DataSetCacheTest, DataSetsInUseStayAndThoseUnusedForLongestMakeRoom) {
     return absl::StrCat(folder_.path(), "/", description.sha256(), ".safetensors");
   };
   auto first_open = Get();
-  auto second_open = cache_->Get(second, *stub_);
+  auto second_open = cache_->Get(second, source_);
   ASSERT_TRUE(second_open.ok()) << second_open.status();
-  const absl::Status refused = cache_->Get(third, *stub_).status();
+  const absl::Status refused = cache_->Get(third, source_).status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(refused.message()), HasSubstr("no room for data set 'third' of "));
   EXPECT_THAT(std::string(refused.message()), HasSubstr("--max-cache"));
   EXPECT_EQ(coordinator_.fetches().size(), 2);
 
   second_open = absl::CancelledError("closed");
-  EXPECT_TRUE(cache_->Get(third, *stub_).ok());
+  EXPECT_TRUE(cache_->Get(third, source_).ok());
   EXPECT_FALSE(std::filesystem::exists(path(second)));
   // The first one was fetched before the third, but is used again after it.
   first_open = Get();
   first_open = absl::CancelledError("closed");
-  EXPECT_TRUE(cache_->Get(second, *stub_).ok());
+  EXPECT_TRUE(cache_->Get(second, source_).ok());
   EXPECT_TRUE(std::filesystem::exists(path(description_)));
   EXPECT_FALSE(std::filesystem::exists(path(third)));
   EXPECT_EQ(coordinator_.fetches().size(), 4);

@@ -131,6 +131,21 @@ TEST_F(WorkTest, AnErrorOfTheProgramIsTheAnswerAndTheNextShardRuns) {
   EXPECT_EQ(stream->AwaitReport().result().work_id(), 2u);
 }
 
+TEST_F(WorkTest, ALongErrorIsCutBetweenCharacters) {
+  hook_ = [](const v1::Shard& /*shard*/) {
+    std::string message = "x";
+    while (message.size() < 20'000) {
+      message += "\xc3\xa9";
+    }
+    return absl::InternalError(message);
+  };
+  const auto stream = StartWithJob();
+  stream->SendShard(1, "j", 0, 0, 1);
+  const v1::Report report = stream->AwaitReport();
+  EXPECT_EQ(report.failed().work_id(), 1u);
+  EXPECT_EQ(report.failed().message().size(), 9'999);
+}
+
 TEST_F(WorkTest, WorkThatLacksItsJobOrItsVersionFailsAndSaysWhat) {
   const auto stream = StartWithJob();
   stream->SendShard(1, "other", 0, 0, 1);
@@ -293,6 +308,21 @@ TEST_F(DataSetWorkTest, AJobsDataSetIsFetchedBeforeItsFirstShard) {
   EXPECT_EQ(report.result().work_id(), 1u) << report.ShortDebugString();
   EXPECT_EQ(examples_, 20);
   EXPECT_EQ(coordinator_.fetches().size(), 1);
+}
+
+TEST_F(DataSetWorkTest, ABusyCoordinatorIsNoReasonToDeclineAJob) {
+  coordinator_.on_fetch = [this](const v1::FetchFileRequest& request,
+                                 grpc::ServerWriter<v1::FileChunk>* writer) {
+    if (coordinator_.fetches().size() == 1) {
+      return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "no thread");
+    }
+    v1::FileChunk chunk;
+    chunk.set_data(coordinator_.files[request.sha256()]);
+    writer->Write(chunk);
+    return grpc::Status::OK;
+  };
+  const v1::Report report = ReportOfOneShard();
+  EXPECT_EQ(report.result().work_id(), 1u) << report.ShortDebugString();
 }
 
 TEST_F(DataSetWorkTest, AJobWhoseDataSetDoesNotFitTheCacheIsDeclined) {

@@ -210,5 +210,64 @@ TEST_F(ShardBoardTest, TellsWhichWorkTookTooLong) {
   EXPECT_THAT(board_.TimedOut(absl::Seconds(600.5)), UnorderedElementsAre(a));
 }
 
+TEST_F(ShardBoardTest, AWorkersWaitForItsFilesIsNoneOfTheShardsTime) {
+  board_.Reset(2);
+  const uint64_t waits = Give("a");
+  const uint64_t works = Give("b");
+  board_.Waits(waits, absl::Seconds(500));
+  EXPECT_THAT(board_.TimedOut(absl::Seconds(1100)), UnorderedElementsAre(works));
+  EXPECT_THAT(board_.TimedOut(absl::Seconds(1101)), UnorderedElementsAre(waits, works));
+}
+
+TEST_F(ShardBoardTest, AShardWhoseResultComesIsNotCopied) {
+  board_.Reset(2);
+  const uint64_t comes = Give("a");
+  EXPECT_TRUE(Finish(Give("b")));
+  board_.Begun(comes, absl::Milliseconds(10));
+  board_.MarkSlow(absl::Seconds(1));
+  EXPECT_FALSE(board_.HasPending());
+  // Its worker dies while it comes.
+  EXPECT_EQ(board_.Returned(comes), Verdict::kRetry);
+  EXPECT_TRUE(board_.HasPending());
+}
+
+TEST_F(ShardBoardTest, ACopyThatIsWantedButNotGivenOutGoesWhenTheResultComes) {
+  board_.Reset(2);
+  const uint64_t slow = Give("a");
+  EXPECT_TRUE(Finish(Give("b")));
+  board_.MarkSlow(absl::Seconds(1));
+  ASSERT_TRUE(board_.HasPending());
+  board_.Begun(slow, absl::Seconds(1));
+  board_.MarkSlow(absl::Seconds(2));
+  EXPECT_FALSE(board_.HasPending());
+}
+
+TEST_F(ShardBoardTest, WhatIsSlowIsTakenFromComputingNotFromSending) {
+  board_.Reset(1);
+  const uint64_t first = Give("a");
+  board_.Begun(first, absl::Milliseconds(10));
+  // It is asked for an hour later.
+  now_ = absl::Hours(1);
+  board_.Waits(first, now_);
+  EXPECT_TRUE(Finish(first));
+  board_.Reset(1);
+  Give("a");
+  board_.MarkSlow(now_ + absl::Milliseconds(130));
+  EXPECT_FALSE(board_.HasPending());
+  board_.MarkSlow(now_ + absl::Milliseconds(131));
+  EXPECT_TRUE(board_.HasPending());
+}
+
+TEST_F(ShardBoardTest, AShardWhoseWorkerWaitsForItsFilesIsCopied) {
+  board_.Reset(2);
+  const uint64_t waits = Give("a");
+  const uint64_t works = Give("b");
+  now_ = absl::Milliseconds(10);
+  EXPECT_TRUE(Finish(works));
+  board_.Waits(waits, absl::Milliseconds(130));
+  board_.MarkSlow(absl::Milliseconds(131));
+  EXPECT_TRUE(board_.HasPending());
+}
+
 }  // namespace
 }  // namespace innerloop::server

@@ -1,6 +1,7 @@
 #include "server/jobs/fair_share.h"
 
 #include <algorithm>
+#include <limits>
 
 #include <gtest/gtest.h>
 
@@ -52,6 +53,19 @@ TEST(FairShareTest, ALaneThatHadNothingToDoDoesNotSaveUpForLong) {
   FairShare late;
   const double now = busy.Position(0);
   EXPECT_NEAR(now - late.Position(now), 1, 1e-9);
+}
+
+TEST(FairShareTest, TimesThatCannotBeDoNoHarm) {
+  for (const double seconds :
+       {std::numeric_limits<double>::quiet_NaN(), -std::numeric_limits<double>::infinity(), -7.0}) {
+    FairShare share;
+    share.Settle(share.Charge(0, 1), seconds, 1);
+    EXPECT_NEAR(share.Position(0), 1e-6, 1e-9) << seconds;
+    EXPECT_NEAR(share.Charge(0, 1), 0.0008, 1e-6) << seconds;
+  }
+  FairShare share;
+  share.Settle(share.Charge(0, 1), std::numeric_limits<double>::infinity(), 1);
+  EXPECT_NEAR(share.Position(0), 3600, 1e-6);
 }
 
 }  // namespace

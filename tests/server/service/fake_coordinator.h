@@ -16,7 +16,7 @@
 namespace innerloop::server {
 
 // Thread-safe.
-class FakeCoordinator final : public Coordinator {
+class FakeCoordinator : public Coordinator {
  public:
   // What Evaluate does; by default it never answers.
   std::function<void(std::function<void(absl::StatusOr<v1::Evaluation>)>)> evaluate =

@@ -104,7 +104,9 @@ TEST_F(FileFetchTest, ItTravelsIntoAWorkersCacheAndGoesOnWhereItBrokeOff) {
   std::ofstream(stem + ".part", std::ios::binary) << file_.substr(0, 1'234'567);
   const auto metrics = worker::Metrics::Create("", {});
   const auto cache = worker::DataSetCache::Create(folder, uint64_t{1} << 30, **metrics);
-  const auto data_set = (*cache)->Get(description_, *stub_);
+  const worker::FileSource source(
+      v1::Work::NewStub(server_->InProcessChannel(grpc::ChannelArguments())));
+  const auto data_set = (*cache)->Get(description_, source);
   ASSERT_TRUE(data_set.ok()) << data_set.status();
   EXPECT_EQ((*data_set)->examples(), 300);
   EXPECT_EQ(*FileSystem::Real().Read(stem + ".safetensors", uint64_t{1} << 30), file_);

@@ -46,6 +46,17 @@ class JobEventsTest : public TrainingServiceTest {
   }
 };
 
+TEST_F(JobEventsTest, AWatchFromAnImpossibleIterationIsRefused) {
+  Put("a", v1::JOB_STATE_SUCCEEDED);
+  grpc::Status status;
+  Watch("a", 1'000'000'000'000, &status);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_THAT(Watch("a", uint64_t{1} << 63, &status), IsEmpty());
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(status.error_message(),
+            "from_iteration is 9223372036854775808; at most 1000000000000 can be");
+}
+
 // More than a message holds, even without the names of classes.
 TEST_F(JobEventsTest, ManyJobsWithLongListsOfClassesAreListedPageByPage) {
   constexpr int kJobs = 1000;

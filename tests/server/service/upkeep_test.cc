@@ -95,7 +95,12 @@ TEST_F(UpkeepTest, ALogIsReadFromAnyEntryOnAndOfUnknownJobsNotAtAll) {
   ASSERT_TRUE(ReadLog(request, &rest).ok());
   ASSERT_EQ(rest.size(), 1);
   EXPECT_EQ(rest[0].sequence(), entries[1].sequence());
+  request.set_after(uint64_t{1} << 63);
+  const grpc::Status impossible = ReadLog(request, &rest);
+  EXPECT_EQ(impossible.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(impossible.error_message(), HasSubstr("after is 9223372036854775808; at most"));
 
+  request.set_after(0);
   request.set_job_id("nosuchjob");
   EXPECT_EQ(ReadLog(request, &rest).error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_EQ(ReadLog(v1::ReadLogRequest(), &rest).error_code(), grpc::StatusCode::INVALID_ARGUMENT);

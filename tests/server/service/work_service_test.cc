@@ -11,6 +11,7 @@
 #include "absl/synchronization/notification.h"
 #include "core/support/checksum.h"
 #include "tests/server/coordinator/cluster.h"
+#include "tests/server/service/fake_coordinator.h"
 
 namespace innerloop::server {
 namespace {
@@ -226,6 +227,7 @@ TEST_F(WorkServiceTest, AViolationClosesTheStreamAndSaysWhy) {
   const std::vector<Case> cases = {
       {"no result began", [&](const auto&, auto& m) { frame(0, "abcd", m); }},
       {"multiple of 4", [&](const auto& item, auto& m) { begin(item, 66, m); }},
+      {"was not announced", [&](const auto& item, auto& m) { begin(item, (4 << 20) + 4, m); }},
       {"under way already",
        [&](const auto& item, auto& m) {
          begin(item, 64, m);
@@ -323,16 +325,63 @@ TEST_F(WorkServiceTest, FramesOfALargeResultThatNobodyWantsAnyMoreDoNotEndTheStr
   const v1::WorkItem other = stream.ReadWork();
   EXPECT_EQ(other.job_id(), next);
   stream.SendFrames(3 * kFrame, kBytes, kFrame, 1);
-  // Announced and dropped before it was asked for: all of its frames are unwanted.
+  // Dropped before it comes: all of its frames are unwanted.
   ASSERT_TRUE(cluster_.coordinator().Cancel(next).ok());
-  stream.Begin(other, kValues, /*transfer=*/2, /*announced=*/false);
-  stream.SendFrames(0, kBytes, kFrame, 2);
+  stream.Begin(other, kValues / 2, /*transfer=*/2, /*announced=*/false);
+  stream.SendFrames(0, kBytes / 2, kFrame, 2);
   // The stream still serves, and a transfer's number is free again once its frames have come.
   const std::string last = cluster_.Submit(SmallJob(1)).id();
   stream.Answer(stream.ReadWork(), /*values=*/16, /*frame=*/64, /*transfer=*/1);
   const v1::WorkItem shard = stream.ReadWork();
   EXPECT_EQ(shard.job_id(), last);
   EXPECT_TRUE(shard.has_shard());
+}
+
+// Takes any worker, and counts how often it is told that it is alive. Thread-safe.
+class ListeningCoordinator final : public FakeCoordinator {
+ public:
+  absl::StatusOr<std::string> Connect(const v1::Hello& /*hello*/,
+                                      std::shared_ptr<WorkerLink> /*link*/) override {
+    return std::string("w1");
+  }
+  void OnAlive(const std::string& /*worker_id*/) override {
+    const absl::MutexLock lock(&mu_);
+    ++alive_;
+  }
+  bool AwaitAlive(int times) {
+    const absl::MutexLock lock(&mu_);
+    const auto told = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) { return alive_ >= times; };
+    return mu_.AwaitWithTimeout(absl::Condition(&told), absl::Seconds(30));
+  }
+
+ private:
+  absl::Mutex mu_;
+  int alive_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+TEST_F(WorkServiceTest, AWorkerIsKnownToLiveWhileItSendsByAClockThatNobodySets) {
+  ListeningCoordinator coordinator;
+  ManualClock clock;
+  WorkService service(coordinator, *cluster_.data_sets, *cluster_.metrics,
+                      {.patience = absl::Seconds(10), .clock = clock});
+  grpc::ServerBuilder builder;
+  builder.RegisterService(&service);
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  const auto stub = v1::Work::NewStub(server->InProcessChannel(grpc::ChannelArguments()));
+  {
+    Stream stream(*stub);
+    stream.Hello();
+    v1::WorkItem shard;
+    shard.mutable_shard();
+    stream.Begin(shard, /*values=*/16, /*transfer=*/1, /*announced=*/true);
+    for (int second = 0; second < 4; ++second) {
+      stream.SendFrames(static_cast<size_t>(second) * 16, static_cast<size_t>(second + 1) * 16,
+                        /*frame=*/16, /*transfer=*/1);
+      ASSERT_TRUE(coordinator.AwaitAlive(second + 1)) << "in second " << second;
+      clock.Advance(absl::Seconds(1.5));
+    }
+  }
+  server->Shutdown(std::chrono::system_clock::now());
 }
 
 TEST_F(WorkServiceTest, AStoppingCoordinatorSaysGoodbyeAndEndsTheStream) {
