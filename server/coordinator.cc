@@ -32,6 +32,7 @@ absl::StatusOr<std::unique_ptr<Coordinator>> Coordinator::Create(const Options& 
 }
 
 absl::Status CoordinatorImpl::Load() {
+  INNERLOOP_RETURN_IF_ERROR(FinishDeletions());
   INNERLOOP_ASSIGN_OR_RETURN(std::vector<v1::Job> rows, deps_.state.Jobs());
   for (v1::Job& row : rows) {
     const std::string id = row.id();
@@ -49,6 +50,7 @@ absl::Status CoordinatorImpl::Load() {
       jobs_[id].row = row;
     }
   }
+  AdoptStrays();
   // Sent for jobs that were refused then.
   INNERLOOP_ASSIGN_OR_RETURN(const std::vector<std::string> models,
                              deps_.data_sets.models().List());
@@ -86,6 +88,9 @@ absl::Status CoordinatorImpl::LoadJob(v1::Job row) {
   if (!past.has_value() && !row.spec().init_from().empty()) {
     std::vector<std::string> damaged;
     INNERLOOP_ASSIGN_OR_RETURN(init_from, deps_.checkpoints.Read(row.spec().init_from(), &damaged));
+  }
+  if (!past.has_value()) {
+    INNERLOOP_RETURN_IF_ERROR(deps_.state.TruncateHistory(id, 0));
   }
   std::shared_ptr<JobRunner> runner = MakeRunner(std::move(row), std::move(data_set));
   absl::MutexLock lock(&mu_);
@@ -130,6 +135,9 @@ void CoordinatorImpl::Begin(std::shared_ptr<JobRunner> runner) {
   events_.SetEnded(runner->id(), false);
   dispatcher_.AddLane(runner);
   running_.push_back(std::move(runner));
+  if (stopping_) {
+    running_.back()->Suspend();
+  }
 }
 
 // ---- the pump
@@ -169,6 +177,18 @@ void CoordinatorImpl::Pump() {
     } else if (!worked) {
       return;
     }
+  }
+}
+
+void CoordinatorImpl::PumpFor(const std::string& worker_id) {
+  if (Worker* worker = registry_.Find(worker_id); worker != nullptr) {
+    ++worker->calls;
+  }
+  Pump();
+  // It may be gone by now.
+  if (Worker* worker = registry_.Find(worker_id); worker != nullptr) {
+    --worker->calls;
+    worker->last_heard = Now();
   }
 }
 
@@ -333,7 +353,7 @@ void CoordinatorImpl::Stop(absl::Duration patience) {
         runner->Hurry();
       }
       Pump();
-      // What is left depends on the disk alone.
+      // What is left is the float work under way, and the disk's.
       mu_.AwaitWithDeadline(absl::Condition(&settled),
                             deadline + std::min(patience, kDiskPatience));
     }

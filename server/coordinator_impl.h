@@ -1,6 +1,6 @@
 // The one Coordinator there is; its parts are in coordinator.cc (life), coordinator_jobs.cc,
-// coordinator_revisions.cc (users), coordinator_upkeep.cc (operators), and coordinator_workers.cc
-// (streams).
+// coordinator_ended.cc, coordinator_revisions.cc, coordinator_adaptations.cc (users),
+// coordinator_upkeep.cc (operators), and coordinator_workers.cc (streams).
 #pragma once
 
 #include <algorithm>
@@ -102,6 +102,9 @@ class CoordinatorImpl final : public Coordinator, private JobHost {
   // Does what became possible: float work, giving out shards, writing to streams, calling back.
   // Lets go of the lock for the parts that take time; holds it again when it returns.
   void Pump() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The same in the thread that reads a worker's stream: as long as it takes, the worker cannot be
+  // heard, and does not count as silent.
+  void PumpFor(const std::string& worker_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool DoFloatWork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // NOT_FOUND for an unknown id.
@@ -111,11 +114,20 @@ class CoordinatorImpl final : public Coordinator, private JobHost {
   std::string WaitingFor(const JobRunner& runner) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::shared_ptr<JobRunner> MakeRunner(v1::Job row,
                                         std::optional<v1::DataSetDescription> data_set);
+  // A job that is begun while the coordinator stops goes on after the restart.
   void Begin(std::shared_ptr<JobRunner> runner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Retire(const std::string& id, v1::Job row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status LoadJob(v1::Job row);
-  // Removes an ended job.
+  // Removes an ended job, or leaves it as it was.
   absl::Status DeleteEnded(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(submit_mu_);
+  // FAILED_PRECONDITION while somebody needs the job or its checkpoints.
+  absl::Status CheckDeletable(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Sets the job's checkpoints aside and removes its row, or neither.
+  absl::Status DeleteStored(const std::string& id);
+  // Of a coordinator that was killed: deletions that it had begun,
+  absl::Status FinishDeletions();
+  // and jobs that have checkpoints and no row, because an upload was cut off or the database lost.
+  void AdoptStrays();
   // Name, labels and note, of a job in any state.
   absl::StatusOr<v1::Job> ReviseWords(const v1::JobSpec& spec, v1::Job job)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(submit_mu_);
@@ -123,21 +135,26 @@ class CoordinatorImpl final : public Coordinator, private JobHost {
   Garbage::Jobs JobsOfGarbage() ABSL_LOCKS_EXCLUDED(mu_);
   // From time to time, under --job-retention.
   void CollectOldJobs() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OnHeartbeat(Worker& worker, const v1::Heartbeat& heartbeat)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Something that a worker has to say to a job's people.
   void OnNotice(const Worker& worker, const v1::JobNotice& notice)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Removes those of these users' models that no job uses.
   absl::Status RemoveUnusedModels(const std::vector<std::string>& sha256s) ABSL_LOCKS_EXCLUDED(mu_);
-  // Applies a user's wish to a job that has not ended, and makes it durable.
+  // Applies a user's wish to a job that has not ended, and makes it durable. FAILED_PRECONDITION
+  // for one that has.
   absl::StatusOr<v1::Job> Change(const std::string& id,
                                  const std::function<absl::Status(JobRunner&)>& change,
                                  JobEvent event);
-  // Brings the job, as it is stored, to a resolved spec that it may have.
-  absl::StatusOr<v1::Job> ReviseTo(v1::JobSpec spec, v1::Job job);
+  // Brings the job to a resolved spec that it may have.
+  absl::StatusOr<v1::Job> ReviseTo(const std::string& id, v1::JobSpec spec);
   // Of one that SUCCEEDED.
   absl::StatusOr<v1::Job> ReviseDone(v1::JobSpec spec, v1::Job row);
   absl::StatusOr<std::shared_ptr<EvaluationRun>> PrepareEvaluation(
       const v1::EvaluateRequest& request, std::function<void(absl::StatusOr<v1::Evaluation>)> done);
+  // Whether one more job may begin.
+  absl::Status CheckRoomForJob() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Whether one more may be asked for, `under_way` of them having not ended.
   absl::Status CheckRoom(size_t under_way, size_t most, absl::string_view what) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -179,6 +196,8 @@ class CoordinatorImpl final : public Coordinator, private JobHost {
   // The runners of jobs_.
   std::vector<std::shared_ptr<JobRunner>> running_ ABSL_GUARDED_BY(mu_);
   std::vector<Requested<EvaluationRun>> requested_ ABSL_GUARDED_BY(mu_);
+  // Evaluations to be requested_ once their checkpoints are read.
+  size_t preparing_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<Requested<AdaptationRun>> adaptations_ ABSL_GUARDED_BY(mu_);
   PinnedCheckpoints pinned_ ABSL_GUARDED_BY(mu_);
   // Users' callbacks that wait for the lock to be let go of.

@@ -1,10 +1,8 @@
 // What users call.
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include <google/protobuf/util/time_util.h>
-#include <spdlog/spdlog.h>
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
@@ -57,7 +55,8 @@ v1::Job CoordinatorImpl::RowOf(const Entry& entry) const {
     return entry.row;
   }
   v1::Job row = entry.runner->Row();
-  row.set_waiting_for(WaitingFor(*entry.runner));
+  std::string waiting = WaitingFor(*entry.runner);
+  row.set_waiting_for(waiting.empty() ? dispatcher_.FetchingFor(*entry.runner) : waiting);
   return row;
 }
 
@@ -98,14 +97,7 @@ absl::StatusOr<v1::Job> CoordinatorImpl::Submit(const v1::SubmitJobRequest& requ
       absl::ToUnixNanos(deps_.clock.Now()));
   {
     absl::MutexLock lock(&mu_);
-    if (stopping_) {
-      return Stopping();
-    }
-    if (running_.size() >= options_.max_jobs) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat(running_.size(), " jobs have not ended; the coordinator takes at most ",
-                       options_.max_jobs));
-    }
+    INNERLOOP_RETURN_IF_ERROR(CheckRoomForJob());
     do {
       row.set_id(RandomId());
     } while (jobs_.count(row.id()) > 0);
@@ -119,6 +111,17 @@ absl::StatusOr<v1::Job> CoordinatorImpl::Submit(const v1::SubmitJobRequest& requ
   Begin(std::move(runner));
   Pump();
   return RowOf(jobs_.at(id));
+}
+
+absl::Status CoordinatorImpl::CheckRoomForJob() const {
+  if (stopping_) {
+    return Stopping();
+  }
+  return running_.size() < options_.max_jobs
+             ? absl::OkStatus()
+             : absl::ResourceExhaustedError(absl::StrCat(
+                   running_.size(), " jobs have not ended; the coordinator takes at most ",
+                   options_.max_jobs));
 }
 
 absl::StatusOr<v1::Job> CoordinatorImpl::Get(const std::string& id) {
@@ -162,7 +165,8 @@ absl::StatusOr<v1::Job> CoordinatorImpl::Change(
     }
     if (entry->runner == nullptr) {
       INNERLOOP_RETURN_IF_ERROR(OfJob(id, JobMachine(entry->row.state()).Apply(event, true)));
-      return entry->row;
+      // What an ended job may do, it begins anew for.
+      return OfJob(id, absl::FailedPreconditionError("it has just ended; ask again"));
     }
     INNERLOOP_RETURN_IF_ERROR(OfJob(id, change(*entry->runner)));
     events_.Bump(id);
@@ -198,89 +202,6 @@ absl::StatusOr<v1::Job> CoordinatorImpl::Cancel(const std::string& id) {
     INNERLOOP_ASSIGN_OR_RETURN(entry, Find(id));
   }
   return entry->row;
-}
-
-absl::Status CoordinatorImpl::Delete(const std::string& id) {
-  absl::MutexLock submit_lock(&submit_mu_);
-  INNERLOOP_RETURN_IF_ERROR(DeleteEnded(id));
-  spdlog::info("job {} is removed by a user", id);
-  return absl::OkStatus();
-}
-
-absl::Status CoordinatorImpl::DeleteEnded(const std::string& id) {
-  v1::Job row;
-  {
-    absl::MutexLock lock(&mu_);
-    INNERLOOP_ASSIGN_OR_RETURN(Entry * entry, Find(id));
-    if (entry->runner != nullptr) {
-      return absl::FailedPreconditionError(absl::StrCat("job '", id, "' is ",
-                                                        JobMachine::Name(entry->runner->state()),
-                                                        "; cancel it before deleting it"));
-    }
-    for (const auto& requested : requested_) {
-      if (requested.run->evaluation().job_id() == id) {
-        return absl::FailedPreconditionError(
-            absl::StrCat("an evaluation of job '", id, "' is under way"));
-      }
-    }
-    row = entry->row;
-    jobs_.erase(id);
-  }
-  events_.Remove(id);
-  log_.Forget(id);
-  deps_.recorder.Forget(id);
-  deps_.metrics.Remove(id);
-  INNERLOOP_RETURN_IF_ERROR(deps_.state.DeleteJob(id));
-  if (row.spec().model().has_torchscript()) {
-    INNERLOOP_RETURN_IF_ERROR(RemoveUnusedModels({row.spec().model().torchscript().sha256()}));
-  }
-  return deps_.checkpoints.DeleteJob(id);
-}
-
-absl::Status CoordinatorImpl::RemoveUnusedModels(const std::vector<std::string>& sha256s) {
-  std::set<std::string> used;
-  {
-    absl::MutexLock lock(&mu_);
-    for (const auto& [id, entry] : jobs_) {
-      used.insert((entry.runner == nullptr ? entry.row.spec() : entry.runner->spec())
-                      .model()
-                      .torchscript()
-                      .sha256());
-    }
-  }
-  for (const std::string& sha256 : sha256s) {
-    if (used.count(sha256) == 0) {
-      INNERLOOP_RETURN_IF_ERROR(deps_.data_sets.models().Remove(sha256));
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<v1::Job> CoordinatorImpl::Adopt(Checkpoint checkpoint) {
-  const v1::CheckpointMetadata& metadata = checkpoint.metadata;
-  v1::Job row;
-  row.set_id(metadata.job_id());
-  row.set_state(v1::JOB_STATE_SUCCEEDED);
-  *row.mutable_spec() = metadata.spec();
-  row.set_iteration(metadata.iteration());
-  row.set_training_seconds(metadata.training_seconds());
-  row.set_fingerprint(metadata.fingerprint());
-  row.set_parameters(static_cast<uint64_t>(checkpoint.layout.scalars()));
-  row.set_skipped_iterations(metadata.iteration() - metadata.optimizer_steps());
-  *row.mutable_submitted() = google::protobuf::util::TimeUtil::NanosecondsToTimestamp(
-      absl::ToUnixNanos(deps_.clock.Now()));
-  *row.mutable_ended() = row.submitted();
-  INNERLOOP_ASSIGN_OR_RETURN(const std::vector<v1::CheckpointInfo> infos,
-                             deps_.checkpoints.List(row.id()));
-  if (!infos.empty()) {
-    *row.mutable_last_checkpoint() = infos.back();
-  }
-  absl::MutexLock submit_lock(&submit_mu_);
-  INNERLOOP_RETURN_IF_ERROR(deps_.state.InsertJob(row, ""));
-  events_.SetEnded(row.id(), true);
-  absl::MutexLock lock(&mu_);
-  jobs_[row.id()].row = row;
-  return row;
 }
 
 uint64_t CoordinatorImpl::AwaitEvents(const std::string& id, uint64_t seen,
@@ -323,23 +244,35 @@ absl::Status CoordinatorImpl::CheckRoom(size_t under_way, size_t most,
 
 Coordinator::GiveUp CoordinatorImpl::Evaluate(
     const v1::EvaluateRequest& request, std::function<void(absl::StatusOr<v1::Evaluation>)> done) {
+  absl::Status room;
+  {
+    absl::MutexLock lock(&mu_);
+    // Each holds a checkpoint from here on.
+    room = CheckRoom(requested_.size() + preparing_, kMostEvaluations, "evaluations");
+    preparing_ += room.ok() ? 1 : 0;
+  }
+  if (!room.ok()) {
+    done(room);
+    return [] {};
+  }
   absl::StatusOr<std::shared_ptr<EvaluationRun>> run = PrepareEvaluation(request, done);
+  {
+    absl::MutexLock lock(&mu_);
+    --preparing_;
+    if (run.ok() && stopping_) {
+      run = Stopping();
+    }
+    if (run.ok()) {
+      dispatcher_.AddLane(*run);
+      requested_.push_back({*run, std::nullopt});
+      Pump();
+    }
+  }
   if (!run.ok()) {
     done(run.status());
     return [] {};
   }
-  GiveUp give_up = GiveUpOf<EvaluationRun>(*run);
-  absl::MutexLock lock(&mu_);
-  // Others may have come while the checkpoint was read.
-  if (absl::Status room = CheckRoom(requested_.size(), kMostEvaluations, "evaluations");
-      !room.ok()) {
-    callbacks_.emplace_back([done = std::move(done), room = std::move(room)] { done(room); });
-  } else {
-    dispatcher_.AddLane(*run);
-    requested_.push_back({*std::move(run), std::nullopt});
-  }
-  Pump();
-  return give_up;
+  return GiveUpOf<EvaluationRun>(*run);
 }
 
 absl::StatusOr<std::shared_ptr<EvaluationRun>> CoordinatorImpl::PrepareEvaluation(
@@ -347,7 +280,6 @@ absl::StatusOr<std::shared_ptr<EvaluationRun>> CoordinatorImpl::PrepareEvaluatio
   double weight = 1;
   {
     absl::MutexLock lock(&mu_);
-    INNERLOOP_RETURN_IF_ERROR(CheckRoom(requested_.size(), kMostEvaluations, "evaluations"));
     INNERLOOP_ASSIGN_OR_RETURN(const Entry* entry, Find(JobOfReference(request.checkpoint())));
     weight = (entry->runner != nullptr ? entry->runner->spec() : entry->row.spec()).weight();
   }
@@ -364,6 +296,8 @@ absl::StatusOr<std::shared_ptr<EvaluationRun>> CoordinatorImpl::PrepareEvaluatio
   INNERLOOP_ASSIGN_OR_RETURN(
       *setup.evaluation.mutable_protocol(),
       ResolveProtocol(setup.spec, protocol, v1::SPLIT_TEST, /*default_episodes=*/1000, "protocol"));
+  INNERLOOP_RETURN_IF_ERROR(
+      CheckProtocol(setup.spec, setup.evaluation.protocol(), data_set, deps_.data_sets));
   setup.evaluation.set_job_id(checkpoint.metadata.job_id());
   setup.evaluation.set_iteration(checkpoint.metadata.iteration());
   setup.data_set = data_set.has_value() ? &*data_set : nullptr;

@@ -10,6 +10,7 @@
 #include "core/support/status_macros.h"
 #include "server/coordinator_impl.h"
 #include "server/jobs/job_loader.h"
+#include "server/jobs/revision.h"
 
 namespace innerloop::server {
 namespace {
@@ -36,10 +37,10 @@ absl::StatusOr<v1::Job> CoordinatorImpl::Extend(const std::string& id, uint64_t 
         absl::StrCat("iterations is ", iterations, "; at most 1e12 can be"));
   }
   absl::MutexLock submit_lock(&submit_mu_);
-  INNERLOOP_ASSIGN_OR_RETURN(v1::Job job, Get(id));
+  INNERLOOP_ASSIGN_OR_RETURN(const v1::Job job, Get(id));
   v1::JobSpec spec = job.spec();
   spec.set_iterations(iterations);
-  return ReviseTo(std::move(spec), std::move(job));
+  return ReviseTo(id, std::move(spec));
 }
 
 absl::StatusOr<v1::Job> CoordinatorImpl::Revise(const std::string& id, const v1::JobSpec& spec) {
@@ -50,7 +51,7 @@ absl::StatusOr<v1::Job> CoordinatorImpl::Revise(const std::string& id, const v1:
   }
   INNERLOOP_ASSIGN_OR_RETURN(v1::JobSpec resolved,
                              PrepareRevision(job.spec(), spec, deps_.data_sets));
-  return ReviseTo(std::move(resolved), std::move(job));
+  return ReviseTo(id, std::move(resolved));
 }
 
 absl::StatusOr<v1::Job> CoordinatorImpl::ReviseWords(const v1::JobSpec& spec, v1::Job job) {
@@ -75,7 +76,9 @@ absl::StatusOr<v1::Job> CoordinatorImpl::ReviseWords(const v1::JobSpec& spec, v1
   return job;
 }
 
-absl::StatusOr<v1::Job> CoordinatorImpl::ReviseTo(v1::JobSpec spec, v1::Job job) {
+absl::StatusOr<v1::Job> CoordinatorImpl::ReviseTo(const std::string& id, v1::JobSpec spec) {
+  // It may have ended since the specification was made.
+  INNERLOOP_ASSIGN_OR_RETURN(v1::Job job, Get(id));
   if (spec.iterations() < job.spec().iterations()) {
     return absl::InvalidArgumentError(absl::StrCat("iterations is ", spec.iterations(), "; job '",
                                                    job.id(), "' has ", job.spec().iterations(),
@@ -85,18 +88,17 @@ absl::StatusOr<v1::Job> CoordinatorImpl::ReviseTo(v1::JobSpec spec, v1::Job job)
     return ReviseDone(std::move(spec), std::move(job));
   }
   return Change(
-      job.id(), [&spec](JobRunner& runner) { return runner.Revise(spec); }, JobEvent::kExtend);
+      id, [&spec](JobRunner& runner) { return runner.Revise(spec); }, JobEvent::kExtend);
 }
 
 absl::StatusOr<v1::Job> CoordinatorImpl::ReviseDone(v1::JobSpec spec, v1::Job row) {
-  {
+  const bool again = BeginsAgain(row, spec);
+  if (again) {
     // Before anything is stored: what is refused must not happen after a restart.
     absl::MutexLock lock(&mu_);
-    if (stopping_) {
-      return absl::UnavailableError("the coordinator is stopping");
-    }
+    INNERLOOP_RETURN_IF_ERROR(CheckRoomForJob());
   }
-  const bool again = BeginsAgain(row, spec);
+  const std::string doubt = DoubtOf(row.spec(), row.iteration(), spec);
   *row.mutable_spec() = std::move(spec);
   if (!again) {
     INNERLOOP_RETURN_IF_ERROR(deps_.state.UpdateJob(row));
@@ -113,6 +115,9 @@ absl::StatusOr<v1::Job> CoordinatorImpl::ReviseDone(v1::JobSpec spec, v1::Job ro
     return absl::DataLossError(
         absl::StrCat("job '", row.id(), "' has no good checkpoint to go on from"));
   }
+  if (!doubt.empty()) {
+    row.add_warnings(doubt);
+  }
   row.set_state(v1::JOB_STATE_RUNNING);
   row.clear_ended();
   row.clear_final();
@@ -124,10 +129,7 @@ absl::StatusOr<v1::Job> CoordinatorImpl::ReviseDone(v1::JobSpec spec, v1::Job ro
            absl::StrCat("goes on from iteration ", past->checkpoint.metadata.iteration(), " to ",
                         runner->spec().iterations(), ", revised by a user"));
   runner->Restore(*std::move(past));
-  Begin(runner);
-  if (stopping_) {
-    runner->Suspend();  // it goes on after the restart
-  }
+  Begin(std::move(runner));
   Pump();
   return RowOf(jobs_.at(id));
 }

@@ -1,7 +1,6 @@
 // What operators call.
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/support/status_macros.h"
 #include "server/coordinator_impl.h"
@@ -26,12 +25,8 @@ Garbage::Jobs CoordinatorImpl::JobsOfGarbage() {
     }
     const v1::Job row = entry.runner->Row();
     jobs.under_way.push_back(row.spec());
-    // Until it has a checkpoint of its own, a restart begins where it began.
-    const std::string& from = row.spec().init_from();
-    uint64_t iteration = 0;
-    if (!row.has_last_checkpoint() && !from.empty() &&
-        absl::SimpleAtoi(from.substr(from.find('@') + 1), &iteration)) {
-      jobs.pinned.emplace(JobOfReference(from), iteration);
+    if (auto from = BeginsFrom(row); from.has_value()) {
+      jobs.pinned.insert(*std::move(from));
     }
   }
   for (const auto& requested : requested_) {

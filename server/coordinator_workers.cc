@@ -12,7 +12,7 @@ namespace {
 
 constexpr uint32_t kProtocolVersion = 1;
 constexpr uint32_t kMostSlots = 1024;
-constexpr size_t kMostName = 200;
+constexpr size_t kMostText = 200;
 
 absl::Status CheckHello(const v1::Hello& hello) {
   if (hello.protocol_version() != kProtocolVersion) {
@@ -24,10 +24,15 @@ absl::Status CheckHello(const v1::Hello& hello) {
     return absl::InvalidArgumentError(
         absl::StrCat("slots is ", hello.slots(), "; 1..", kMostSlots, " can be"));
   }
-  if (hello.name().size() > kMostName || hello.version().size() > kMostName ||
-      hello.metrics_address().size() > kMostName) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("name, version or metrics_address is longer than ", kMostName, " characters"));
+  const v1::NumericsFingerprint& fingerprint = hello.fingerprint();
+  for (const std::string* text :
+       {&hello.name(), &hello.version(), &hello.metrics_address(), &fingerprint.numerics_version(),
+        &fingerprint.libtorch(), &fingerprint.device(), &fingerprint.math()}) {
+    if (text->size() > kMostText) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("name, version, metrics_address or a field of fingerprint has ",
+                       text->size(), " characters; at most ", kMostText, " can be"));
+    }
   }
   return absl::OkStatus();
 }
@@ -54,7 +59,7 @@ absl::StatusOr<std::string> CoordinatorImpl::Connect(const v1::Hello& hello,
                                                    4);
   dispatcher_.Send(worker, welcome);
   const std::string id = worker.id;
-  Pump();
+  PumpFor(id);
   return id;
 }
 
@@ -104,12 +109,24 @@ void CoordinatorImpl::OnReport(const std::string& worker_id, const v1::Report& r
       OnNotice(*worker, report.notice());
       return;
     case v1::Report::kHeartbeat:
+      OnHeartbeat(*worker, report.heartbeat());
+      return;
     case v1::Report::kHello:
     case v1::Report::kFrame:
     case v1::Report::KIND_NOT_SET:
       return;
   }
-  Pump();
+  PumpFor(worker_id);
+}
+
+void CoordinatorImpl::OnHeartbeat(Worker& worker, const v1::Heartbeat& heartbeat) {
+  if (worker.fetches.empty() && heartbeat.fetches().empty()) {
+    return;
+  }
+  dispatcher_.OnFetches(worker, heartbeat, Now());
+  for (const std::shared_ptr<JobRunner>& runner : running_) {
+    events_.Bump(runner->id());  // what it waits for may be another thing now
+  }
 }
 
 void CoordinatorImpl::OnNotice(const Worker& worker, const v1::JobNotice& notice) {
@@ -144,7 +161,7 @@ void CoordinatorImpl::OnBuffer(const std::string& worker_id, uint64_t transfer, 
   }
   worker->last_heard = Now();
   dispatcher_.OnBuffer(*worker, transfer, std::move(buffer), Now());
-  Pump();
+  PumpFor(worker_id);
 }
 
 std::vector<v1::WorkerInfo> CoordinatorImpl::Workers() {

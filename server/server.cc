@@ -207,8 +207,10 @@ absl::StatusOr<std::unique_ptr<Server>> Assemble(const Options& options) {
   StateSnapshot::RemoveAll(options.state_dir);
   INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<TokenStore> tokens,
                              TokenStore::Open(options.state_dir, Clock::Real()));
-  INNERLOOP_ASSIGN_OR_RETURN(std::unique_ptr<Metrics> metrics,
-                             Metrics::Create(options.metrics_listen, options.state_dir));
+  INNERLOOP_ASSIGN_OR_RETURN(const absl::Time certificate_end, CertificateEnd(options.tls));
+  INNERLOOP_ASSIGN_OR_RETURN(
+      std::unique_ptr<Metrics> metrics,
+      Metrics::Create(options.metrics_listen, options.state_dir, certificate_end));
   server = std::make_unique<AssembledServer>(options, std::move(state), std::move(tokens),
                                              std::move(metrics));
   INNERLOOP_RETURN_IF_ERROR(server->Start());

@@ -72,12 +72,14 @@ void CheckpointPlan::EndEvaluation(const v1::Evaluation& evaluation, bool compar
   best_ready_ = std::move(checkpoint);
 }
 
-void CheckpointPlan::GiveUpEvaluations() {
-  if (!held_.empty()) {
+bool CheckpointPlan::GiveUpEvaluations() {
+  const bool any = !held_.empty();
+  if (any) {
     offered_ = std::move(held_.begin()->second);
   }
   held_.clear();
   evaluating_.clear();
+  return any;
 }
 
 std::optional<CheckpointPlan::Write> CheckpointPlan::Next() {

@@ -49,8 +49,8 @@ class CheckpointPlan {
     return !evaluating_.empty() && *evaluating_.begin() == version;
   }
   // The coordinator stops before the evaluations end: the oldest version under evaluation becomes
-  // the checkpoint.
-  void GiveUpEvaluations();
+  // the checkpoint. False when there is none.
+  bool GiveUpEvaluations();
   size_t evaluations() const { return evaluating_.size(); }
 
   // The next to write, if one can be written now; it counts as under way until Written().

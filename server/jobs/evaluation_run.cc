@@ -1,5 +1,6 @@
 #include "server/jobs/evaluation_run.h"
 
+#include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,9 +19,15 @@ v1::JobSpec OnlyEvaluated(v1::JobSpec spec, const v1::EvaluationProtocol& protoc
   return spec;
 }
 
-}  // namespace
+// Its own for each run. A job's evaluations are apart from its training because they pin versions
+// that training has long left behind, and from each other because a worker is described a wire id
+// once: with the protocol of one run, whose error would then be that of all.
+std::string NextWireId(const std::string& job_id) {
+  static std::atomic<uint64_t> last{0};
+  return absl::StrCat(job_id, "@eval-", ++last);
+}
 
-std::string EvaluationWireId(const std::string& job_id) { return absl::StrCat(job_id, "@eval"); }
+}  // namespace
 
 EvaluationRun::EvaluationRun(Setup setup, Done done)
     : Lane(absl::Seconds(setup.spec.limits().shard_timeout_seconds())),
@@ -29,7 +36,7 @@ EvaluationRun::EvaluationRun(Setup setup, Done done)
       fingerprint_(std::move(setup.fingerprint)),
       weight_(setup.weight),
       done_(std::move(done)) {
-  description_.set_job_id(EvaluationWireId(evaluation_.job_id()));
+  description_.set_job_id(NextWireId(evaluation_.job_id()));
   *description_.mutable_spec() = OnlyEvaluated(std::move(setup.spec), evaluation_.protocol());
   if (setup.data_set != nullptr) {
     *description_.mutable_data_set() = *setup.data_set;

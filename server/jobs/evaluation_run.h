@@ -11,13 +11,9 @@
 
 namespace innerloop::server {
 
-// Wire id of a job's evaluations. They are apart from its training because they pin versions that
-// training has long left behind.
-std::string EvaluationWireId(const std::string& job_id);
-
 // Cuts the episodes into parts of a fixed size, the same for any number of workers, and puts the
-// parts' sums together in their order. Made by a JobRunner for its schedule and by the Coordinator
-// on request. Used under the coordinator's lock.
+// parts' sums together in their order. Its wire id is "JOB@eval-N", its own. Made by a JobRunner
+// for its schedule and by the Coordinator on request. Used under the coordinator's lock.
 class EvaluationRun : public Lane {
  public:
   // `done` is called once, under the coordinator's lock.

@@ -1,4 +1,4 @@
-// JobRunner: evaluations, checkpoints, and how a job ends.
+// JobRunner: evaluations, checkpoints, and how a job ends, or stops with the coordinator.
 #include <algorithm>
 #include <utility>
 
@@ -158,6 +158,51 @@ void JobRunner::FinishIfDone() {
       plan_.Stored(version()) && float_.empty() && !float_busy_) {
     End(v1::JOB_STATE_SUCCEEDED);
   }
+}
+
+void JobRunner::Suspend() {
+  suspended_ = true;
+  Log(v1::LOG_SEVERITY_INFO, "the coordinator stops; the job goes on when it is back");
+  if (iterating_ && board().untouched()) {
+    GiveUpIteration();
+  }
+  Advance();
+}
+
+bool JobRunner::Settled() const {
+  if (ended() || (!initialised() && !float_busy_ && float_.empty())) {
+    return true;
+  }
+  return !ending_ && !iterating_ && !float_busy_ && float_.empty() && plan_.idle() &&
+         (plan_.Has(version()) || retry_checkpoint_at_.has_value());
+}
+
+void JobRunner::Hurry() {
+  suspended_ = true;
+  if (ending_) {
+    return;
+  }
+  // What float work comes back with is given up with the rest, then.
+  hurried_ = float_busy_ || float_.step;
+  if (hurried_) {
+    return;
+  }
+  if (iterating_) {
+    GiveUpIteration();
+  }
+  float_.capture_held = false;
+  if (plan_.GiveUpEvaluations()) {
+    // The checkpoint is of an earlier version: behind one of the present version, the evaluations
+    // between them would never be done.
+    float_.capture_offered = false;
+    plan_.Taken(version(), job_.training_seconds());
+  }
+  for (const std::shared_ptr<EvaluationRun>& run :
+       std::vector<std::shared_ptr<EvaluationRun>>(runs_)) {
+    run->Abort(absl::UnavailableError("the coordinator is stopping"));
+  }
+  WriteNext();
+  Advance();
 }
 
 void JobRunner::End(v1::JobState state) {

@@ -1,10 +1,12 @@
 #include "server/jobs/job_loader.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include <google/protobuf/util/message_differencer.h>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/job/adaptation.h"
@@ -15,6 +17,7 @@
 #include "core/job/task_view.h"
 #include "core/support/checksum.h"
 #include "core/support/status_macros.h"
+#include "server/iteration/measures.h"
 
 namespace innerloop::server {
 namespace {
@@ -24,6 +27,18 @@ using google::protobuf::util::MessageDifferencer;
 double GoodnessOf(const v1::CheckpointMetadata& metadata) {
   return metadata.has_validation_accuracy() ? metadata.validation_accuracy()
                                             : -metadata.validation_loss();
+}
+
+// Whether this evaluation made its version the best one, and the coordinator died before that was
+// written: `best` of what is written, by the job's protocol.
+bool MissedBest(const v1::Evaluation& evaluation, const v1::JobSpec& spec,
+                const std::optional<double>& best) {
+  if (evaluation.steps().empty() ||
+      !MessageDifferencer::Equals(evaluation.protocol(), spec.evaluation().periodic())) {
+    return false;
+  }
+  const double goodness = Goodness(evaluation);
+  return std::isfinite(goodness) && (!best.has_value() || goodness > *best);
 }
 
 // Checks the job against its data set, and fills in what follows from the examples. `submission`
@@ -67,6 +82,16 @@ std::string JobOfReference(const std::string& reference) {
   return reference.substr(0, reference.find('@'));
 }
 
+std::optional<std::pair<std::string, uint64_t>> BeginsFrom(const v1::Job& row) {
+  const std::string& from = row.spec().init_from();
+  uint64_t iteration = 0;
+  if (row.has_last_checkpoint() || from.empty() ||
+      !absl::SimpleAtoi(from.substr(from.find('@') + 1), &iteration)) {
+    return std::nullopt;
+  }
+  return std::pair(JobOfReference(from), iteration);
+}
+
 absl::StatusOr<std::optional<v1::DataSetDescription>> FindDataSet(const v1::JobSpec& spec,
                                                                   DataSetStore& data_sets) {
   const std::optional<std::string> name = DataSetOf(spec);
@@ -100,6 +125,17 @@ absl::Status CheckModel(const v1::JobSpec& spec, DataSetStore& data_sets) {
              : absl::InvalidArgumentError(absl::StrCat("model.torchscript.bytes is ", model.bytes(),
                                                        "; the file of that SHA-256 has ",
                                                        stored->bytes()));
+}
+
+absl::Status CheckProtocol(const v1::JobSpec& resolved, const v1::EvaluationProtocol& protocol,
+                           const std::optional<v1::DataSetDescription>& data_set,
+                           const DataSetStore& data_sets) {
+  if (!data_set.has_value()) {
+    return absl::OkStatus();
+  }
+  INNERLOOP_ASSIGN_OR_RETURN(const auto examples,
+                             Dataset::Open(data_sets.PathOf(data_set->sha256())));
+  return CheckProtocolAgainstData(resolved, protocol, *examples, "protocol");
 }
 
 absl::StatusOr<Submission> Prepare(const v1::JobSpec& spec, DataSetStore& data_sets,
@@ -185,8 +221,6 @@ absl::StatusOr<std::optional<JobRunner::Past>> LoadPast(v1::Job& row, StateStore
   if (!read.ok() && !absl::IsNotFound(read.status()) && !absl::IsDataLoss(read.status())) {
     return read.status();
   }
-  const uint64_t version = read.ok() ? read->metadata.iteration() : 0;
-  INNERLOOP_RETURN_IF_ERROR(state.TruncateHistory(row.id(), version));
   row.clear_last_periodic();
   row.clear_meta_loss();
   row.clear_meta_accuracy();
@@ -202,11 +236,12 @@ absl::StatusOr<std::optional<JobRunner::Past>> LoadPast(v1::Job& row, StateStore
 
   JobRunner::Past past;
   past.checkpoint = *std::move(read);
+  const uint64_t version = past.checkpoint.metadata.iteration();
+  INNERLOOP_RETURN_IF_ERROR(state.TruncateHistory(row.id(), version));
   INNERLOOP_ASSIGN_OR_RETURN(std::vector<v1::Evaluation> evaluations,
                              state.Evaluations(row.id(), 0));
   for (v1::Evaluation& evaluation : evaluations) {
     if (evaluation.periodic()) {
-      past.evaluated = past.evaluated || evaluation.iteration() == version;
       *row.mutable_last_periodic() = std::move(evaluation);
     } else if (evaluation.final() && evaluation.iteration() == version &&
                row.spec().iterations() == version &&
@@ -245,6 +280,8 @@ absl::StatusOr<std::optional<JobRunner::Past>> LoadPast(v1::Job& row, StateStore
       *row.mutable_last_checkpoint() = std::move(info);
     }
   }
+  past.evaluated = row.has_last_periodic() && row.last_periodic().iteration() == version &&
+                   !MissedBest(row.last_periodic(), row.spec(), past.best);
   return std::optional<JobRunner::Past>(std::move(past));
 }
 

@@ -1,8 +1,10 @@
 // What jobs begin with: from a request, or from what is stored.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -46,14 +48,23 @@ absl::StatusOr<std::optional<v1::DataSetDescription>> FindDataSet(const v1::JobS
 // NOT_FOUND when the job runs a user's model that is not stored.
 absl::Status CheckModel(const v1::JobSpec& spec, DataSetStore& data_sets);
 
+// INVALID_ARGUMENT when the job's data set, nullopt for generated tasks, has too little for an
+// evaluation by a resolved protocol. Blocks on files.
+absl::Status CheckProtocol(const v1::JobSpec& resolved, const v1::EvaluationProtocol& protocol,
+                           const std::optional<v1::DataSetDescription>& data_set,
+                           const DataSetStore& data_sets);
+
 // What a stored job goes on from: its newest good checkpoint, after the history beyond it was
-// forgotten. nullopt: from its beginning. Damaged checkpoints, and what they cost, become the row's
-// warnings.
-// Blocks on files.
+// forgotten. nullopt: there is none, and no history was forgotten. Damaged checkpoints, and what
+// they cost, become the row's warnings, in place of those it has. Blocks on files.
 absl::StatusOr<std::optional<JobRunner::Past>> LoadPast(v1::Job& row, StateStore& state,
                                                         CheckpointStore& checkpoints);
 
-// "JOB" of "JOB", "JOB@ITERATION" or "JOB@best".
+// The checkpoint, by job and iteration, that a job begins from, also after a restart: until it has
+// one of its own.
+std::optional<std::pair<std::string, uint64_t>> BeginsFrom(const v1::Job& row);
+
+// "JOB" of "JOB", "JOB@ITERATION" or "JOB@best", and of the wire id of what is done for a job.
 std::string JobOfReference(const std::string& reference);
 
 }  // namespace innerloop::server

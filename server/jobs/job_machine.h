@@ -17,12 +17,12 @@ enum class JobEvent {
   kSucceeded,       // final evaluation done, final checkpoint durable
   kFailed,
   kCancel,  // a user's wish
-  kExtend,  // more iterations for a job that has SUCCEEDED
+  kExtend,  // a user's wish: more iterations, or other schedules
 };
 
 // QUEUED -> RUNNING -> FINISHING -> SUCCEEDED, with PAUSED beside the first two, FAILED and
-// CANCELLED from each that has not ended, and SUCCEEDED -> RUNNING by kExtend. A pure state
-// machine, used by the JobRunner. Thread-compatible.
+// CANCELLED from each that has not ended, and SUCCEEDED -> RUNNING by kExtend, which changes
+// nothing before FINISHING. A pure state machine, used by the JobRunner. Thread-compatible.
 class JobMachine {
  public:
   explicit JobMachine(v1::JobState state) : state_(state) {}

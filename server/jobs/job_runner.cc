@@ -7,23 +7,11 @@
 #include "absl/strings/str_cat.h"
 #include "core/job/job_spec.h"
 #include "server/iteration/measures.h"
+#include "server/jobs/revision.h"
 
 namespace innerloop::server {
 
 using google::protobuf::util::MessageDifferencer;
-
-namespace {
-
-// What differs, for people.
-std::string Changes(const v1::JobSpec& before, const v1::JobSpec& after) {
-  std::string changes;
-  MessageDifferencer differencer;
-  differencer.ReportDifferencesToString(&changes);
-  differencer.Compare(before, after);
-  return changes.empty() ? "nothing" : changes;
-}
-
-}  // namespace
 
 JobRunner::JobRunner(v1::Job row, std::optional<v1::DataSetDescription> data_set,
                      Environment environment)
@@ -114,12 +102,18 @@ v1::Job JobRunner::Row() const {
 
 // ---- users' wishes
 
-absl::Status JobRunner::Pause() {
+absl::Status JobRunner::ApplyWish(JobEvent wish) {
   if (ending_) {
-    return absl::FailedPreconditionError("it is ending");
+    // How it ended is being stored: nothing may be stored after it.
+    return absl::FailedPreconditionError("it is ending; ask again");
   }
+  // Parameters that are about to come from a checkpoint are there.
+  return machine_.Apply(wish, initialised() || past_.has_value());
+}
+
+absl::Status JobRunner::Pause() {
   const v1::JobState before = state();
-  if (absl::Status status = machine_.Apply(JobEvent::kPause, initialised()); !status.ok()) {
+  if (absl::Status status = ApplyWish(JobEvent::kPause); !status.ok()) {
     return status;
   }
   if (before != state()) {
@@ -137,7 +131,7 @@ absl::Status JobRunner::Pause() {
 
 absl::Status JobRunner::Resume() {
   const v1::JobState before = state();
-  if (absl::Status status = machine_.Apply(JobEvent::kResume, initialised()); !status.ok()) {
+  if (absl::Status status = ApplyWish(JobEvent::kResume); !status.ok()) {
     return status;
   }
   if (before != state()) {
@@ -152,7 +146,7 @@ absl::Status JobRunner::Resume() {
 }
 
 absl::Status JobRunner::Revise(const v1::JobSpec& spec) {
-  if (absl::Status status = machine_.Apply(JobEvent::kExtend, initialised()); !status.ok()) {
+  if (absl::Status status = ApplyWish(JobEvent::kExtend); !status.ok()) {
     return status;
   }
   if (!MessageDifferencer::Equals(spec.evaluation().periodic(),
@@ -162,6 +156,10 @@ absl::Status JobRunner::Revise(const v1::JobSpec& spec) {
   plan_.SetSchedule(spec.checkpoint());
   board().SetShardTimeout(absl::Seconds(spec.limits().shard_timeout_seconds()));
   Log(v1::LOG_SEVERITY_INFO, absl::StrCat("revised by a user: ", Changes(job_.spec(), spec)));
+  if (const std::string doubt = DoubtOf(job_.spec(), version(), spec); !doubt.empty()) {
+    Log(v1::LOG_SEVERITY_WARNING, doubt);
+    job_.add_warnings(doubt);
+  }
   // Workers keep the description that they have: it computes the same.
   *job_.mutable_spec() = spec;
   environment_.metrics->OnSpec(spec);
@@ -194,37 +192,6 @@ void JobRunner::Fail(const absl::Status& status) {
   End(v1::JOB_STATE_FAILED);
 }
 
-void JobRunner::Suspend() {
-  suspended_ = true;
-  Log(v1::LOG_SEVERITY_INFO, "the coordinator stops; the job goes on when it is back");
-  if (iterating_ && board().untouched()) {
-    GiveUpIteration();
-  }
-  Advance();
-}
-
-bool JobRunner::Settled() const {
-  if (ended() || (!initialised() && !float_busy_ && float_.empty())) {
-    return true;
-  }
-  return !ending_ && !iterating_ && !float_busy_ && float_.empty() && plan_.idle() &&
-         (plan_.Has(version()) || retry_checkpoint_at_.has_value());
-}
-
-void JobRunner::Hurry() {
-  suspended_ = true;
-  if (iterating_ && !float_.step && !float_busy_) {
-    GiveUpIteration();
-  }
-  plan_.GiveUpEvaluations();
-  for (const std::shared_ptr<EvaluationRun>& run :
-       std::vector<std::shared_ptr<EvaluationRun>>(runs_)) {
-    run->Abort(absl::UnavailableError("the coordinator is stopping"));
-  }
-  WriteNext();
-  Advance();
-}
-
 // ---- float work
 
 FloatWork JobRunner::TakeFloatWork() {
@@ -253,6 +220,9 @@ void JobRunner::Apply(FloatResult result) {
   }
   if (result.step.has_value()) {
     OnStep(*result.step);
+  }
+  if (hurried_) {
+    Hurry();
   }
 }
 

@@ -86,7 +86,7 @@ class JobRunner : public Lane {
   // As users see it, without waiting_for.
   v1::Job Row() const;
 
-  // Users' wishes; FAILED_PRECONDITION as JobMachine has it.
+  // Users' wishes; FAILED_PRECONDITION as JobMachine has it, and while the job ends.
   absl::Status Pause();
   absl::Status Resume();
   // To a resolved spec that ReviseJob allows.
@@ -135,6 +135,8 @@ class JobRunner : public Lane {
   }
 
  private:
+  // Of users. FAILED_PRECONDITION as JobMachine has it, and while the job ends.
+  absl::Status ApplyWish(JobEvent wish);
   uint64_t version() const { return job_.iteration(); }
   bool initialised() const { return outer_ != nullptr; }
   void OnInitialised(const v1::ResultBegin& result, const std::string& fingerprint,
@@ -159,8 +161,8 @@ class JobRunner : public Lane {
   void StoreRow();
   // About the job as it stands.
   void Log(v1::LogSeverity severity, absl::string_view message);
-  // What the row has of them when the job begins or goes on: doubts about the job, checkpoints that
-  // were passed over.
+  // What the row has of them: doubts about the job when it was submitted or revised, which stay in
+  // the log alone after a restart, and checkpoints that were passed over when it goes on.
   void LogWarnings();
   void LogEnd(const v1::Job& row);
   void Label(Checkpoint& checkpoint) const;
@@ -173,6 +175,8 @@ class JobRunner : public Lane {
   CheckpointPlan plan_;
   bool ending_ = false;
   bool suspended_ = false;
+  // Hurry() was called, and waits for float work.
+  bool hurried_ = false;
 
   std::optional<Checkpoint> init_from_;
   std::optional<Past> past_;

@@ -32,14 +32,17 @@ constexpr std::array<v1::JobState, 7> kStates = {
     v1::JOB_STATE_SUCCEEDED, v1::JOB_STATE_FAILED,  v1::JOB_STATE_CANCELLED};
 constexpr std::array<const char*, 4> kReasons = {"left", "lost", "silent", "hung"};
 
+double UnixSeconds(absl::Time time) { return absl::ToDoubleSeconds(time - absl::UnixEpoch()); }
+
 // What the page holds. Read by the HTTP server's threads, written by the coordinator's.
 // Thread-safe.
 class Page final : public prometheus::Collectable {
  public:
-  Page(std::string state_dir, const Clock& clock)
+  Page(std::string state_dir, absl::Time certificate_end, const Clock& clock)
       : state_dir_(std::move(state_dir)),
         clock_(clock),
-        started_(absl::ToDoubleSeconds(clock.Now() - absl::UnixEpoch())) {}
+        started_(UnixSeconds(clock.Now())),
+        certificate_end_(UnixSeconds(certificate_end)) {}
 
   std::shared_ptr<JobMetrics> ForJob(const std::string& job_id) {
     const absl::MutexLock lock(&mutex_);
@@ -108,6 +111,7 @@ class Page final : public prometheus::Collectable {
     }
     families.Add(metrics::kBuildInfo, 1, {kVersion, grpc::Version()});
     families.Add(metrics::kStartTime, started_);
+    families.Add(metrics::kCertificateEnd, certificate_end_);
     return std::move(families).Take();
   }
 
@@ -115,6 +119,7 @@ class Page final : public prometheus::Collectable {
   const std::string state_dir_;
   const Clock& clock_;
   const double started_;
+  const double certificate_end_;
   prometheus::Counter sent_, received_, connected_;
   std::array<prometheus::Counter, kReasons.size()> gone_;
 
@@ -127,8 +132,8 @@ class Page final : public prometheus::Collectable {
 
 class ServedMetrics final : public Metrics {
  public:
-  ServedMetrics(const std::string& state_dir, const Clock& clock)
-      : page_(std::make_shared<Page>(state_dir, clock)) {}
+  ServedMetrics(const std::string& state_dir, absl::Time certificate_end, const Clock& clock)
+      : page_(std::make_shared<Page>(state_dir, certificate_end, clock)) {}
 
   absl::Status Serve(const std::string& listen) {
     const size_t colon = listen.rfind(':');
@@ -176,8 +181,9 @@ class ServedMetrics final : public Metrics {
 
 absl::StatusOr<std::unique_ptr<Metrics>> Metrics::Create(const std::string& listen,
                                                          const std::string& state_dir,
+                                                         absl::Time certificate_end,
                                                          const Clock& clock) {
-  auto metrics = std::make_unique<ServedMetrics>(state_dir, clock);
+  auto metrics = std::make_unique<ServedMetrics>(state_dir, certificate_end, clock);
   if (!listen.empty()) {
     if (absl::Status served = metrics->Serve(listen); !served.ok()) {
       return served;

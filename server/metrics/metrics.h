@@ -53,10 +53,11 @@ class JobMetrics {
 class Metrics {
  public:
   // Serves `listen` ("host:port", port 0: any; empty: nothing is served). UNAVAILABLE names the
-  // address when it cannot be bound. Of `state_dir` the page shows how full its disk is.
-  static absl::StatusOr<std::unique_ptr<Metrics>> Create(const std::string& listen,
-                                                         const std::string& state_dir,
-                                                         const Clock& clock = Clock::Real());
+  // address when it cannot be bound. Of `state_dir` the page shows how full its disk is, of the
+  // coordinator's certificate its end.
+  static absl::StatusOr<std::unique_ptr<Metrics>> Create(
+      const std::string& listen, const std::string& state_dir,
+      absl::Time certificate_end = absl::InfiniteFuture(), const Clock& clock = Clock::Real());
   virtual ~Metrics() = default;
   // host:port that is served; empty when none is.
   virtual std::string address() const = 0;

@@ -14,6 +14,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "core/support/status_macros.h"
 
@@ -22,6 +23,8 @@ namespace {
 
 constexpr absl::string_view kPrefix = "checkpoint-";
 constexpr absl::string_view kSuffix = ".safetensors";
+// Of a job's folder that was set aside: no job id has a dot.
+constexpr absl::string_view kAside = ".deleted";
 constexpr size_t kMaxIdLength = 64;
 
 // Identifiers become folder names: nothing that could lead elsewhere gets through.
@@ -106,6 +109,10 @@ CheckpointStore::CheckpointStore(std::string state_dir, const FileSystem& files)
 
 std::string CheckpointStore::Folder(absl::string_view job_id) const {
   return absl::StrCat(state_dir_, "/jobs/", job_id);
+}
+
+std::string CheckpointStore::AsideFolder(absl::string_view job_id) const {
+  return absl::StrCat(Folder(job_id), kAside);
 }
 
 absl::StatusOr<std::vector<std::string>> CheckpointStore::Names(const std::string& job_id) const {
@@ -313,21 +320,63 @@ absl::Status CheckpointStore::Remove(const std::string& job_id, uint64_t iterati
   return absl::OkStatus();
 }
 
+void CheckpointStore::ForgetVerified(const std::string& job_id) {
+  const absl::MutexLock lock(&mutex_);
+  const std::string folder = Folder(job_id) + "/";
+  for (auto entry = verified_.lower_bound(folder);
+       entry != verified_.end() && absl::StartsWith(entry->first, folder);) {
+    entry = verified_.erase(entry);
+  }
+}
+
+absl::Status CheckpointStore::SetAside(const std::string& job_id) {
+  INNERLOOP_RETURN_IF_ERROR(CheckId(job_id));
+  ForgetVerified(job_id);
+  std::error_code error;
+  return std::filesystem::exists(Folder(job_id), error)
+             ? files_.Rename(Folder(job_id), AsideFolder(job_id))
+             : absl::OkStatus();
+}
+
+absl::Status CheckpointStore::PutBack(const std::string& job_id) {
+  INNERLOOP_RETURN_IF_ERROR(CheckId(job_id));
+  std::error_code error;
+  return std::filesystem::exists(AsideFolder(job_id), error)
+             ? files_.Rename(AsideFolder(job_id), Folder(job_id))
+             : absl::OkStatus();
+}
+
 absl::Status CheckpointStore::DeleteJob(const std::string& job_id) {
   INNERLOOP_RETURN_IF_ERROR(CheckId(job_id));
-  {
-    const absl::MutexLock lock(&mutex_);
-    const std::string folder = Folder(job_id) + "/";
-    for (auto entry = verified_.lower_bound(folder);
-         entry != verified_.end() && absl::StartsWith(entry->first, folder);) {
-      entry = verified_.erase(entry);
+  ForgetVerified(job_id);
+  for (const std::string& folder : {Folder(job_id), AsideFolder(job_id)}) {
+    std::error_code error;
+    std::filesystem::remove_all(folder, error);
+    if (error) {
+      return absl::ErrnoToStatus(error.value(), absl::StrCat("cannot remove '", folder, "'"));
     }
   }
+  return absl::OkStatus();
+}
+
+std::vector<std::string> CheckpointStore::Jobs() const { return FoldersEndingIn(""); }
+
+std::vector<std::string> CheckpointStore::JobsSetAside() const { return FoldersEndingIn(kAside); }
+
+std::vector<std::string> CheckpointStore::FoldersEndingIn(absl::string_view suffix) const {
+  std::vector<std::string> ids;
   std::error_code error;
-  std::filesystem::remove_all(Folder(job_id), error);
-  return error ? absl::ErrnoToStatus(error.value(),
-                                     absl::StrCat("cannot remove '", Folder(job_id), "'"))
-               : absl::OkStatus();
+  for (std::filesystem::directory_iterator entry(Folder(""), error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    absl::string_view id = name;
+    std::error_code gone;
+    if (absl::ConsumeSuffix(&id, suffix) && CheckId(id).ok() && entry->is_directory(gone)) {
+      ids.emplace_back(id);
+    }
+  }
+  std::sort(ids.begin(), ids.end());
+  return ids;
 }
 
 }  // namespace innerloop::server

@@ -42,7 +42,17 @@ class CheckpointStore {
   uint64_t BytesOf(const std::string& job_id) const;
   // Fine when there is none.
   absl::Status Remove(const std::string& job_id, uint64_t iteration);
+
+  // A job is deleted in two steps, so that whatever is killed between them can be finished, and so
+  // that nothing goes that was not meant to: its folder is set aside, then removed.
+  absl::Status SetAside(const std::string& job_id);
+  // The job stays after all. Fine when it was not set aside.
+  absl::Status PutBack(const std::string& job_id);
+  // Removes what there is of the job, set aside or not.
   absl::Status DeleteJob(const std::string& job_id);
+  // Jobs that have a folder, and those whose folder was set aside.
+  std::vector<std::string> Jobs() const;
+  std::vector<std::string> JobsSetAside() const;
 
  private:
   // What is known of a file that verified, as long as it stays as it was.
@@ -53,6 +63,11 @@ class CheckpointStore {
   };
 
   std::string Folder(absl::string_view job_id) const;
+  // The folder's name while it is set aside.
+  std::string AsideFolder(absl::string_view job_id) const;
+  // Job ids of the folders whose names end in `suffix`.
+  std::vector<std::string> FoldersEndingIn(absl::string_view suffix) const;
+  void ForgetVerified(const std::string& job_id) ABSL_LOCKS_EXCLUDED(mutex_);
   // Names of checkpoint files, oldest first.
   absl::StatusOr<std::vector<std::string>> Names(const std::string& job_id) const;
   // The best one's file name; empty without.

@@ -148,20 +148,21 @@ absl::Status Database::Execute(const char* sql) {
 
 int64_t Database::changes() const { return sqlite3_changes(database_); }
 
-Transaction::Transaction(Database& database)
-    : database_(database), begun_(database.Execute("BEGIN IMMEDIATE")), open_(begun_.ok()) {}
+absl::StatusOr<Transaction> Transaction::Begin(Database& database) {
+  INNERLOOP_RETURN_IF_ERROR(database.Execute("BEGIN IMMEDIATE"));
+  return Transaction(database);
+}
 
 Transaction::~Transaction() {
-  if (open_) {
+  if (open_ != nullptr) {
     // What went wrong was told by the statement that failed; there is nothing to add.
-    database_.Execute("ROLLBACK").IgnoreError();
+    open_->Execute("ROLLBACK").IgnoreError();
   }
 }
 
 absl::Status Transaction::Commit() {
-  INNERLOOP_RETURN_IF_ERROR(begun_);
-  INNERLOOP_RETURN_IF_ERROR(database_.Execute("COMMIT"));
-  open_ = false;
+  INNERLOOP_RETURN_IF_ERROR(open_->Execute("COMMIT"));
+  open_ = nullptr;
   return absl::OkStatus();
 }
 

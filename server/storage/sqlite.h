@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include <google/protobuf/message_lite.h>
 
@@ -79,17 +80,18 @@ class Database {
 // Rolls back at its end unless committed. Thread-compatible.
 class Transaction {
  public:
-  // Begins at once; an error comes out of Commit.
-  explicit Transaction(Database& database);
+  // Begins at once. Without one, statements would be committed each by itself.
+  static absl::StatusOr<Transaction> Begin(Database& database);
   ~Transaction();
-  Transaction(const Transaction&) = delete;
-  Transaction& operator=(const Transaction&) = delete;
+  Transaction(Transaction&& other) noexcept : open_(std::exchange(other.open_, nullptr)) {}
+  Transaction& operator=(Transaction&&) = delete;
   absl::Status Commit();
 
  private:
-  Database& database_;
-  absl::Status begun_;
-  bool open_;
+  explicit Transaction(Database& database) : open_(&database) {}
+
+  // Null when it was committed, or moved from.
+  Database* open_;
 };
 
 }  // namespace innerloop::server

@@ -79,7 +79,7 @@ class SqliteStateStore final : public StateStore {
                        ": use the newer one that wrote it"));
     }
     for (; version < kSchemaVersion; ++version) {
-      Transaction transaction(*database_);
+      INNERLOOP_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
       INNERLOOP_RETURN_IF_ERROR(database_->Execute(kSchemas[version]));
       INNERLOOP_RETURN_IF_ERROR(
           database_->Execute(absl::StrCat("PRAGMA user_version = ", version + 1).c_str()));
@@ -90,7 +90,7 @@ class SqliteStateStore final : public StateStore {
 
   absl::Status InsertJob(const v1::Job& job, const std::string& request_id) override {
     const absl::MutexLock lock(&mutex_);
-    Transaction transaction(*database_);
+    INNERLOOP_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
     if (!request_id.empty()) {
       INNERLOOP_ASSIGN_OR_RETURN(const std::optional<std::string> known, FindRequest(request_id));
       if (known.has_value()) {
@@ -142,7 +142,7 @@ class SqliteStateStore final : public StateStore {
                              absl::Span<const v1::IterationRecord> iterations,
                              absl::Span<const v1::Evaluation> evaluations) override {
     const absl::MutexLock lock(&mutex_);
-    Transaction transaction(*database_);
+    INNERLOOP_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
     INNERLOOP_RETURN_IF_ERROR(PutRecords(job_id, iterations));
     for (const v1::Evaluation& evaluation : evaluations) {
       Statement statement = database_->Prepare(
@@ -205,7 +205,7 @@ class SqliteStateStore final : public StateStore {
 
   absl::Status TruncateHistory(const std::string& job_id, uint64_t from) override {
     const absl::MutexLock lock(&mutex_);
-    Transaction transaction(*database_);
+    INNERLOOP_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
     std::map<uint64_t, v1::IterationRecord> kept;
     INNERLOOP_RETURN_IF_ERROR(TakeRows(job_id, static_cast<int64_t>(from), INT64_MAX, kept));
     kept.erase(kept.lower_bound(from), kept.end());
@@ -220,7 +220,7 @@ class SqliteStateStore final : public StateStore {
   absl::Status AppendLog(const std::string& job_id,
                          absl::Span<const v1::LogEntry> entries) override {
     const absl::MutexLock lock(&mutex_);
-    Transaction transaction(*database_);
+    INNERLOOP_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(*database_));
     INNERLOOP_RETURN_IF_ERROR(LogStore(*database_).Append(job_id, entries));
     return transaction.Commit();
   }

@@ -85,6 +85,10 @@ void FakeWorker::Send(const v1::Instruction& instruction) {
         EXPECT_EQ(versions_.count({item.job_id(), version}), 1)
             << "version " << version << " was not sent";
       }
+      if (item.has_evaluation()) {
+        EXPECT_EQ(jobs_[item.job_id()].evaluation().final().ShortDebugString(),
+                  item.evaluation().protocol().ShortDebugString());
+      }
       items_.push_back(item);
       break;
     }
@@ -146,6 +150,9 @@ void FakeWorker::Forget(uint64_t transfer) {
 }
 
 void FakeWorker::Flush() {
+  if (on_flush) {
+    std::exchange(on_flush, nullptr)();
+  }
   while (eager && HasItems()) {
     CompleteOldest();
   }

@@ -25,8 +25,9 @@
 namespace innerloop::server {
 
 // A worker whose results are a plain function of parameters and tasks. What it is sent is checked:
-// parameters come before the items that need them, and released versions are needed no more. The
-// test says when it answers. Thread-safe towards the coordinator.
+// parameters come before the items that need them, released versions are needed no more, and
+// evaluations are by the protocol that they were described with. The test says when it answers.
+// Thread-safe towards the coordinator.
 class FakeWorker : public WorkerLink {
  public:
   explicit FakeWorker(Coordinator& coordinator) : coordinator_(coordinator) {}
@@ -64,6 +65,8 @@ class FakeWorker : public WorkerLink {
   void Die() { coordinator_.Disconnect(id_); }
 
   bool eager = false;
+  // What happens at the next Flush, once. Set while nobody flushes.
+  std::function<void()> on_flush;
   // Results are announced, and sent when they are pulled.
   bool announces = false;
   // Sums hold a NaN from this iteration on.

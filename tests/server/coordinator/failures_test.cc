@@ -55,6 +55,23 @@ TEST(FailuresTest, ASilentWorkerIsLostAndWhatItSendsLaterIsStale) {
   EXPECT_EQ(cluster.RunToEnd(id).state(), v1::JOB_STATE_SUCCEEDED);
 }
 
+TEST(FailuresTest, AWorkerIsNotSilentWhileWhatItSentIsBeingDealtWith) {
+  Cluster cluster;
+  FakeWorker& worker = cluster.AddWorker(1);
+  BeginJob(cluster, SmallJob(3));
+  // The thread that would hear it is in Flush().
+  worker.on_flush = [&] {
+    cluster.clock.Advance(absl::Seconds(11));
+    cluster.coordinator().Tick();
+  };
+  worker.CompleteOldest();
+  cluster.coordinator().Tick();
+  EXPECT_FALSE(worker.closed().has_value());
+  cluster.clock.Advance(absl::Seconds(11));
+  cluster.coordinator().Tick();
+  EXPECT_TRUE(worker.closed().has_value());
+}
+
 TEST(FailuresTest, AnIdleSlotGetsACopyOfASlowShardAndTheFirstResultCounts) {
   Cluster cluster;
   FakeWorker& slow = cluster.AddWorker(1);

@@ -1,9 +1,7 @@
-// What users change of jobs that are there already, and what keeps data sets.
+// What users change of jobs that are there already.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/dataset/dataset.h"
-#include "core/support/checksum.h"
 #include "tests/server/coordinator/cluster.h"
 
 namespace innerloop::server {
@@ -11,6 +9,8 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 std::vector<uint64_t> PeriodicVersions(Cluster& cluster, const std::string& id) {
   EXPECT_TRUE(cluster.recorder->Flush().ok());
@@ -59,6 +59,25 @@ TEST(RevisionsTest, AJobTakesOtherSchedulesAndKeepsItsBits) {
   EXPECT_TRUE(done.has_best_checkpoint());
   cluster.Restart();
   EXPECT_EQ(cluster.Get(id).spec().name(), "renamed");
+}
+
+TEST(RevisionsTest, AScheduleThatEndsElsewhereIsToldOf) {
+  Cluster cluster;
+  cluster.AddWorker(2);
+  v1::JobSpec spec = EvaluatedJob(20, 0);
+  spec.mutable_outer_optimizer()->mutable_schedule()->mutable_cosine();
+  const std::string id = cluster.Submit(spec).id();
+  EXPECT_THAT(cluster.coordinator().Extend(id, 30)->warnings(), IsEmpty()) << "nothing is done yet";
+  cluster.RunUntil(id, [](const v1::Job& job) { return job.iteration() == 12; });
+  EXPECT_THAT(cluster.coordinator().Extend(id, 40)->warnings(),
+              ElementsAre(HasSubstr("which was 30 for its first 12 and is 40 now")));
+  EXPECT_THAT(cluster.RunToEnd(id).warnings(), SizeIs(1));
+  EXPECT_THAT(cluster.coordinator().Extend(id, 50)->warnings(),
+              ElementsAre(HasSubstr("which was 40 for its first 40 and is 50 now")));
+
+  const std::string constant = cluster.Submit(EvaluatedJob(20, 0)).id();
+  cluster.RunToEnd(constant);
+  EXPECT_THAT(cluster.coordinator().Extend(constant, 40)->warnings(), IsEmpty());
 }
 
 TEST(RevisionsTest, WhatDecidesTheBitsMayNotChange) {
@@ -118,6 +137,36 @@ TEST(RevisionsTest, ADoneJobThatIsExtendedDuringAStopStaysDone) {
   EXPECT_EQ(cluster.Get(id).spec().iterations(), 3);
 }
 
+TEST(RevisionsTest, AnExtensionThatIsRefusedCostsNoHistory) {
+  Cluster cluster;
+  cluster.AddWorker(1);
+  const std::string id = cluster.Submit(SmallJob(3)).id();
+  cluster.RunToEnd(id);
+  const auto stored = cluster.checkpoints->List(id);
+  for (const v1::CheckpointInfo& info : *stored) {
+    Damage(info.path());
+  }
+  EXPECT_EQ(cluster.coordinator().Extend(id, 5).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(cluster.Get(id).state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_THAT(*cluster.state->History(id, 0, 100), SizeIs(3));
+}
+
+TEST(RevisionsTest, ADoneJobBeginsAgainOnlyWhereThereIsRoomForOneMore) {
+  Options options;
+  options.max_jobs = 1;
+  Cluster cluster(options);
+  cluster.AddWorker(1);
+  const std::string done = cluster.Submit(SmallJob(3)).id();
+  cluster.RunToEnd(done);
+  const std::string other = cluster.Submit(SmallJob(100'000'000)).id();
+  EXPECT_EQ(cluster.coordinator().Extend(done, 5).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(cluster.Get(done).spec().iterations(), 3);
+  ASSERT_TRUE(cluster.coordinator().Cancel(other).ok());
+  EXPECT_TRUE(cluster.coordinator().Extend(done, 5).ok());
+  EXPECT_EQ(cluster.RunToEnd(done).iteration(), 5);
+}
+
 TEST(RevisionsTest, AStateThatForbidsAChangeIsToldWithTheJob) {
   Cluster cluster;
   const std::string id = cluster.Submit(SmallJob(3)).id();
@@ -154,63 +203,6 @@ TEST(EvaluationOrderTest, EvaluationsCountInTheOrderOfTheirVersions) {
   }
   EXPECT_EQ(cluster.Get(id).last_periodic().iteration(), 4);
   EXPECT_THAT(PeriodicVersions(cluster, id), ElementsAre(2, 4));
-}
-
-class DataSetUseTest : public ::testing::Test {
- protected:
-  DataSetUseTest() {
-    DatasetContent content{
-        .name = "digits", .example_shape = {2}, .class_names = {"a", "b", "c", "d"}};
-    for (int i = 0; i < 16; ++i) {
-      content.labels.push_back(i / 4);
-      content.features.insert(content.features.end(), 2, static_cast<float>(i));
-    }
-    const std::string path = cluster_.folder / "digits.safetensors";
-    EXPECT_TRUE(WriteDataset(content, path).ok());
-    const std::string bytes = *FileSystem::Real().Read(path);
-    file_.set_name("digits");
-    file_.set_sha256(Sha256::Hex(bytes));
-    file_.set_bytes(bytes.size());
-    EXPECT_TRUE(cluster_.data_sets->Begin(file_).ok());
-    EXPECT_TRUE(cluster_.data_sets->Append(file_, 0, bytes).ok());
-    EXPECT_TRUE(cluster_.data_sets->Finish(file_).ok());
-    v1::JobSpec spec = SmallJob(3);
-    v1::EpisodeTasks& tasks = *spec.mutable_tasks()->mutable_episodes();
-    tasks.set_dataset("digits");
-    tasks.set_ways(2);
-    tasks.set_shots(1);
-    tasks.mutable_split()->mutable_counts()->set_train(2);
-    job_ = cluster_.Submit(spec).id();
-  }
-
-  Cluster cluster_;
-  v1::BeginDataSetUploadRequest file_;
-  std::string job_;
-};
-
-TEST_F(DataSetUseTest, JobsNeedTheirDataSetAlsoWhenTheyHaveEnded) {
-  auto uses = cluster_.coordinator().UsesOf(file_.sha256());
-  ASSERT_EQ(uses.size(), 1);
-  EXPECT_EQ(uses[0].job, job_);
-  EXPECT_FALSE(uses[0].ended);
-  ASSERT_TRUE(cluster_.coordinator().Cancel(job_).ok());
-  uses = cluster_.coordinator().UsesOf(file_.sha256());
-  ASSERT_EQ(uses.size(), 1);
-  EXPECT_TRUE(uses[0].ended);
-  EXPECT_TRUE(cluster_.coordinator().UsesOf(std::string(64, '0')).empty());
-}
-
-TEST_F(DataSetUseTest, AnEvaluationWithoutItsDataSetSaysHowToBringItBack) {
-  cluster_.AddWorker(1);
-  cluster_.RunToEnd(job_);
-  ASSERT_TRUE(cluster_.data_sets->Delete("digits").ok());
-  v1::EvaluateRequest request;
-  request.set_checkpoint(job_);
-  absl::Status status;
-  cluster_.coordinator().Evaluate(request, [&](const auto& result) { status = result.status(); });
-  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("the data set 'digits' of SHA-256 "));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("innerloop dataset add digits=FILE"));
 }
 
 }  // namespace

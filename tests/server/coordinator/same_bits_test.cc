@@ -125,10 +125,19 @@ TEST(SameBitsTest, CoordinatorsThatAreKilledAndStartedAgain) {
     cluster.random.seed(seed);
     cluster.AddWorker(2);
     const std::string id = cluster.Submit(FullJob()).id();
+    uint64_t from = 0;
     for (uint64_t stop : {5 + seed, 20 + 2 * seed, 40 + 3 * seed}) {
-      cluster.RunUntil(id, [&](const v1::Job& job) { return job.iteration() >= stop; });
+      // The first one may die before there is a checkpoint, the others after a new one.
+      cluster.RunUntil(id, [&](const v1::Job& job) {
+        const bool stored = stop <= 10 || job.last_checkpoint().iteration() > from;
+        return Ended(job) || (job.iteration() >= stop && stored);
+      });
+      const v1::Job killed = cluster.Get(id);
       cluster.Restart();
-      EXPECT_LE(cluster.Get(id).iteration(), stop);
+      from = cluster.Get(id).iteration();
+      EXPECT_GE(from, killed.last_checkpoint().iteration());
+      // A step that was under way may have ended meanwhile.
+      EXPECT_LE(from, killed.iteration() + 1);
       cluster.AddWorker(1);
       cluster.AddWorker(1);
     }

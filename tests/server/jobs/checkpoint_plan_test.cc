@@ -146,7 +146,8 @@ TEST(CheckpointPlanTest, StoppingEarlyKeepsTheOldestVersionUnderEvaluation) {
   plan.BeginEvaluation(10);
   plan.Hold(Of(10));
   Offer(plan, 12);
-  plan.GiveUpEvaluations();
+  EXPECT_TRUE(plan.GiveUpEvaluations());
+  EXPECT_FALSE(plan.GiveUpEvaluations()) << "there are none any more";
   const std::optional<CheckpointPlan::Write> write = plan.Next();
   ASSERT_TRUE(write.has_value());
   EXPECT_EQ(write->checkpoint.metadata.iteration(), 5);

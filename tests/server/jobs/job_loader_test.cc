@@ -1,6 +1,8 @@
-// What becomes of the job in a checkpoint that a user sent.
+// What becomes of the job in a checkpoint that a user sent, and of one that is taken up again.
 #include "server/jobs/job_loader.h"
 
+#include <memory>
+#include <optional>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -97,6 +99,71 @@ TEST(ResolveSentTest, ThereIsAMeanAndAScaleForEachFeatureOrNone) {
             "tasks.grouped.feature_means has 3 values and feature_scales 2; an example has 2");
   tasks.add_feature_scales(1);
   EXPECT_THAT(ErrorOf(metadata), HasSubstr("has 3 values and feature_scales 3"));
+}
+
+class LoadPastTest : public ::testing::Test {
+ protected:
+  LoadPastTest() {
+    *row_.mutable_spec() = SmallJob(100);
+    row_.mutable_spec()->mutable_evaluation()->mutable_periodic()->set_episodes(10);
+    EXPECT_TRUE(state_->InsertJob(row_, "").ok());
+  }
+  // With its loss where it is the best one.
+  void Write(uint64_t iteration, std::optional<double> best) {
+    Checkpoint checkpoint = CheckpointOf("job1", iteration);
+    *checkpoint.metadata.mutable_spec() = row_.spec();
+    if (best.has_value()) {
+      checkpoint.metadata.set_validation_loss(*best);
+    }
+    ASSERT_TRUE(checkpoints_.Write(checkpoint, best.has_value(), /*keep=*/5).ok());
+  }
+  void Evaluate(uint64_t iteration, double loss) {
+    v1::Evaluation evaluation = PeriodicEvaluation(iteration, loss);
+    *evaluation.mutable_protocol() = row_.spec().evaluation().periodic();
+    ASSERT_TRUE(state_->AppendHistory("job1", {}, {evaluation}).ok());
+  }
+  bool Evaluated() {
+    v1::Job row = row_;
+    const auto past = LoadPast(row, *state_, checkpoints_);
+    EXPECT_TRUE(past.ok() && past->has_value()) << past.status();
+    return past.ok() && past->has_value() && (*past)->evaluated;
+  }
+
+  TemporaryFolder folder_;
+  const std::unique_ptr<StateStore> state_ = *StateStore::Open(folder_.path());
+  CheckpointStore checkpoints_{folder_.path(), FileSystem::Real()};
+  v1::Job row_ = JobNamed("job1");
+};
+
+TEST_F(LoadPastTest, AVersionThatDidNotBecomeTheBestBecauseOfAKillIsEvaluatedAgain) {
+  Write(10, /*best=*/1.0);
+  Evaluate(10, 1.0);
+  EXPECT_TRUE(Evaluated());
+  Write(20, std::nullopt);
+  EXPECT_FALSE(Evaluated());
+  Evaluate(20, 1.5);
+  EXPECT_TRUE(Evaluated()) << "version 10 is better";
+  Evaluate(20, 0.5);
+  EXPECT_FALSE(Evaluated()) << "it should be the best one, and is not";
+  Write(20, /*best=*/0.5);
+  EXPECT_TRUE(Evaluated());
+}
+
+TEST_F(LoadPastTest, AnEvaluationByAnotherProtocolMadeNoneTheBest) {
+  Write(10, /*best=*/1.0);
+  Write(20, std::nullopt);
+  Evaluate(20, 0.5);
+  row_.mutable_spec()->mutable_evaluation()->mutable_periodic()->set_episodes(20);
+  EXPECT_TRUE(Evaluated());
+}
+
+TEST_F(LoadPastTest, TheHistoryOfAJobWithoutACheckpointIsNotForgottenByLooking) {
+  ASSERT_TRUE(state_->AppendHistory("job1", Records(0, 5), {}).ok());
+  v1::Job row = row_;
+  const auto past = LoadPast(row, *state_, checkpoints_);
+  ASSERT_TRUE(past.ok()) << past.status();
+  EXPECT_FALSE(past->has_value());
+  EXPECT_EQ(state_->History("job1", 0, 100)->size(), 5);
 }
 
 }  // namespace

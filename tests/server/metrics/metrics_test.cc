@@ -45,7 +45,9 @@ std::string Get(const std::string& address) {
 
 class MetricsTest : public ::testing::Test {
  protected:
-  MetricsTest() : metrics_(*Metrics::Create("127.0.0.1:0", /*state_dir=*/"/", clock_)) {}
+  MetricsTest()
+      : metrics_(*Metrics::Create("127.0.0.1:0", /*state_dir=*/"/",
+                                  /*certificate_end=*/absl::FromUnixSeconds(1900000000), clock_)) {}
 
   std::string Page() { return Get(metrics_->address()); }
   static v1::IterationRecord Record(double meta_loss) {
@@ -255,19 +257,21 @@ TEST_F(MetricsTest, ShowsWorkersJobsBytesAndBuild) {
         "innerloop_workers_gone_total{reason=\"hung\"} 2", "innerloop_state_disk_free_bytes ",
         "innerloop_state_disk_size_bytes ", "innerloop_bytes_sent_total 1500",
         "innerloop_bytes_received_total 10", "innerloop_build_info{version=\"",
-        "process_start_time_seconds 1800003600"}) {
+        "process_start_time_seconds 1800003600",
+        "innerloop_certificate_expiry_timestamp_seconds 1900000000"}) {
     EXPECT_THAT(page, HasSubstr(line));
   }
 }
 
 TEST_F(MetricsTest, ATakenPortIsNamed) {
-  const absl::Status status = Metrics::Create(metrics_->address(), "/", clock_).status();
+  const absl::Status status =
+      Metrics::Create(metrics_->address(), "/", absl::InfiniteFuture(), clock_).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()), HasSubstr(metrics_->address()));
 }
 
 TEST_F(MetricsTest, WithoutAnAddressNothingIsServed) {
-  const auto metrics = Metrics::Create("", "/", clock_);
+  const auto metrics = Metrics::Create("", "/", absl::InfiniteFuture(), clock_);
   ASSERT_TRUE(metrics.ok());
   EXPECT_EQ((*metrics)->address(), "");
 }

@@ -165,5 +165,22 @@ TEST_F(CheckpointStoreTest, ADeletedJobLeavesNothing) {
   EXPECT_TRUE(store_.DeleteJob("job1").ok()) << "deleting it again is fine";
 }
 
+TEST_F(CheckpointStoreTest, AJobThatIsSetAsideIsGoneUntilItIsPutBack) {
+  Write(100, /*best=*/true);
+  ASSERT_TRUE(store_.SetAside("job1").ok());
+  EXPECT_THAT(Listed(), IsEmpty());
+  EXPECT_THAT(store_.Jobs(), IsEmpty());
+  EXPECT_THAT(store_.JobsSetAside(), ElementsAre("job1"));
+  ASSERT_TRUE(store_.PutBack("job1").ok());
+  EXPECT_THAT(Listed(), ElementsAre(100));
+  EXPECT_THAT(store_.Jobs(), ElementsAre("job1"));
+  EXPECT_TRUE(store_.PutBack("job1").ok()) << "it was not set aside";
+  ASSERT_TRUE(store_.SetAside("job1").ok());
+  ASSERT_TRUE(store_.DeleteJob("job1").ok());
+  EXPECT_THAT(store_.JobsSetAside(), IsEmpty());
+  EXPECT_TRUE(store_.SetAside("job2").ok()) << "it has no checkpoints";
+  EXPECT_EQ(store_.SetAside("..").code(), absl::StatusCode::kInvalidArgument);
+}
+
 }  // namespace
 }  // namespace innerloop::server

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -81,6 +82,8 @@ inline void Damage(const std::string& path) {
 class FailingFileSystem final : public FileSystem {
  public:
   std::atomic<bool> full{false};
+  // What happens before a folder is listed. Set while nobody lists one.
+  std::function<void()> before_list;
 
   absl::Status Replace(const std::string& path,
                        absl::Span<const absl::string_view> pieces) const override {
@@ -101,6 +104,9 @@ class FailingFileSystem final : public FileSystem {
     return Real().MakeFolder(path);
   }
   absl::StatusOr<std::vector<std::string>> List(const std::string& path) const override {
+    if (before_list) {
+      before_list();
+    }
     return Real().List(path);
   }
 };
