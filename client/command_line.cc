@@ -11,9 +11,7 @@
 #include <grpcpp/grpcpp.h>
 #include <CLI/CLI.hpp>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "client/command_line_curves.h"
 #include "client/command_line_data.h"
 #include "client/command_line_security.h"
@@ -26,6 +24,7 @@
 #include "client/commands/jobs.h"
 #include "client/commands/train.h"
 #include "client/flag_checks.h"
+#include "client/render/table.h"
 #include "core/rpc/listen_address.h"
 #include "core/support/arguments.h"
 #include "core/support/version.h"
@@ -105,9 +104,9 @@ void AddTrain(CLI::App& root, Arguments& arguments) {
       ->type_name("SHA256")
       ->allow_extra_args(false);
   app->add_option("--workers", options.workers, "Worker processes [one for each core]")
-      ->check(WholeNumber(1, 1024));
+      ->transform(WholeNumber(1, 1024));
   app->add_option("--slots", options.slots, "Compute threads of each worker [1]")
-      ->check(WholeNumber(1, 1024));
+      ->transform(WholeNumber(1, 1024));
   app->add_option(
          "--seeds", options.seeds,
          "The job once for each seed, e.g. 1..5 or 1,4,7; then mean and standard deviation "
@@ -141,14 +140,14 @@ void AddEvaluate(CLI::App& root, Arguments& arguments) {
     app->add_option(flag, values, text)
         ->delimiter(',')
         ->allow_extra_args(false)
-        ->check(WholeNumber(least, 10'000'000))
+        ->transform(WholeNumber(least, 10'000'000))
         ->type_name("N,...");
   };
   add_list("--ways", options.ways, "Classes per episode", 2);
   add_list("--shots", options.shots, "Support examples per class", 1);
   const auto add_number = [app](const std::string& flag, auto set, const std::string& text,
                                 uint32_t least) {
-    app->add_option_function<uint32_t>(flag, set, text)->check(WholeNumber(least, 10'000'000));
+    app->add_option_function<uint32_t>(flag, set, text)->transform(WholeNumber(least, 10'000'000));
   };
   add_number(
       "--queries", [&](uint32_t n) { protocol.set_queries(n); }, "Query examples per class", 1);
@@ -160,7 +159,7 @@ void AddEvaluate(CLI::App& root, Arguments& arguments) {
          "--line-search", [&protocol](uint32_t n) { protocol.set_line_search(n); },
          "Most halvings of an inner step that would raise the support loss; 0 takes steps as they "
          "are")
-      ->check(WholeNumber(0, 30));
+      ->transform(WholeNumber(0, 30));
   app->add_option_function<std::string>(
          "--split",
          [&protocol](const std::string& name) {
@@ -194,9 +193,9 @@ void AddEvaluate(CLI::App& root, Arguments& arguments) {
   app->add_option_function<uint64_t>(
          "--seed", [&protocol](uint64_t seed) { protocol.set_seed(seed); },
          "Seed of the episodes; 0 is the seed of the job's final evaluation [0]")
-      ->check(CheckSeed);
+      ->transform(Seed());
   app->add_option("--workers", options.workers, "For a file: worker processes [one for each core]")
-      ->check(WholeNumber(1, 1024));
+      ->transform(WholeNumber(1, 1024));
   app->add_option("--model", options.model,
                   "For a file: the TorchScript model that its job brought")
       ->type_name("FILE");
@@ -236,7 +235,8 @@ void AddJobs(CLI::App& root, Arguments& arguments) {
   });
   watch->add_option("ID", arguments.target, "Job")->required();
   AddChartFlag(*watch, arguments.session);
-  watch->add_option("--from", arguments.from_iteration, "First iteration to be told of [0]");
+  watch->add_option("--from", arguments.from_iteration, "First iteration to be told of [0]")
+      ->transform(WholeNumber(0, UINT64_MAX));
   AddSimple(root, arguments, "cancel",
             "End a job at once. Its checkpoints stay; iterations since the last one are lost: to "
             "keep them, pause it first",
@@ -321,11 +321,6 @@ std::string CommandPath(const CLI::App& root) {
   return path;
 }
 
-// Errors take one line each, so that logs and scripts can rely on it.
-std::string OneLine(absl::string_view text) {
-  return absl::StrReplaceAll(absl::StripAsciiWhitespace(text), {{"\n", " "}});
-}
-
 // What libraries throw and nobody caught ends here, as one line.
 absl::Status Run(const Command& command) {
   try {
@@ -362,8 +357,9 @@ int RunClient(int argc, const char* const* argv, Surroundings& surroundings) {
     const std::vector<std::string> unknown = root.remaining(/*recurse=*/true);
     const std::string what = error.get_name() == "RequiredError" && !unknown.empty()
                                  ? absl::StrCat("'", unknown.front(), "' is not known here")
-                                 : OneLine(error.what());
-    surroundings.err << "innerloop: " << what << " (see: " << CommandPath(root) << " --help)\n";
+                                 : error.what();
+    surroundings.err << "innerloop: " << OneLine(what) << " (see: " << CommandPath(root)
+                     << " --help)\n";
     return 2;
   }
   const absl::Status status = Run(arguments.chosen);

@@ -45,7 +45,7 @@ void AddImport(CLI::App& parent, const Shared& arguments) {
           });
   images->add_option("SOURCE", arguments->images.sources, "Folder, zip, tar or tar.gz")->required();
   images->add_option("--size", arguments->images.size, "Height and width to resize to [28]")
-      ->check(WholeNumber(1, 4096));
+      ->transform(WholeNumber(1, 4096));
   images->add_flag("--grayscale", arguments->images.grayscale, "One channel instead of three");
   images->add_flag("--invert", arguments->images.invert, "For dark ink on a light ground");
   images->add_option("--name", arguments->images.name, "Name of the data set [the file's]");
@@ -91,7 +91,7 @@ void AddExampleData(CLI::App& parent, const Shared& arguments) {
       return MakeExampleData(example, arguments->example_seed, arguments->out, arguments->session);
     });
     made->add_option("--seed", arguments->example_seed, "Seed of everything in it [1]")
-        ->check(CheckSeed);
+        ->transform(Seed());
     made->add_option("--out", arguments->out, "CSV file to make")->required();
   }
 }

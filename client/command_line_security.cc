@@ -91,7 +91,9 @@ void AddCerts(CLI::App& root, Session& session, Command& chosen) {
                    "may be given several times")
       ->type_name("NAME_OR_IP")
       ->allow_extra_args(false);
-  issue->add_option("--days", request.days, "How long it is good")->capture_default_str();
+  issue->add_option("--days", request.days, "How long it is good")
+      ->transform(WholeNumber(1, kAuthorityDays))
+      ->capture_default_str();
   issue->add_option("--out", arguments->out, "Folder; made when it is not there")->required();
   Add(*app, chosen, "show", "Whose a certificate is, for what and until when",
       [arguments, &session] { return ShowCertificate(arguments->folder, session); })

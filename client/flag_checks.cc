@@ -1,7 +1,6 @@
 #include "client/flag_checks.h"
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/support/checksum.h"
@@ -9,21 +8,19 @@
 
 namespace innerloop::client {
 
-std::string CheckSeed(const std::string& text) {
-  return absl::StartsWith(text, "-") ? absl::StrCat(text, " is no seed; seeds are 0 to 2^64 - 1")
-                                     : "";
-}
-
-CLI::Validator WholeNumber(uint32_t least, uint32_t most) {
+CLI::Validator WholeNumber(uint64_t least, uint64_t most) {
   return {[least, most](std::string& text) {
-            uint32_t number = 0;
-            const bool fits = absl::SimpleAtoi(text, &number) && number >= least && number <= most;
-            return fits
-                       ? ""
-                       : absl::StrCat("'", text, "' is no whole number from ", least, " to ", most);
+            uint64_t number = 0;
+            if (!absl::SimpleAtoi(text, &number) || number < least || number > most) {
+              return absl::StrCat("'", text, "' is no whole number from ", least, " to ", most);
+            }
+            text = absl::StrCat(number);
+            return std::string();
           },
           ""};
 }
+
+CLI::Validator Seed() { return WholeNumber(0, UINT64_MAX); }
 
 CLI::Validator NonEmpty() {
   return {[](std::string& text) { return text.empty() ? "no name was given" : std::string(); }, ""};

@@ -10,11 +10,12 @@
 
 namespace innerloop::client {
 
-// CLI11 reads -1 as the largest number.
-std::string CheckSeed(const std::string& text);
-
-// Whole numbers from `least` to `most`.
-CLI::Validator WholeNumber(uint32_t least, uint32_t most);
+// Whole numbers from `least` to `most`, in decimal. For transform(): the parser is handed the
+// number that was read, because by itself it takes 010 for eight, and -1 and what is too large for
+// the largest number that there is.
+CLI::Validator WholeNumber(uint64_t least, uint64_t most);
+// Any seed.
+CLI::Validator Seed();
 
 // A time of at least `least`, given to `flag`; throws CLI::ValidationError.
 absl::Duration TimeSpan(const std::string& flag, const std::string& text, absl::Duration least);

@@ -3,6 +3,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "client/api/retry.h"
 #include "client/api/training_client.h"
@@ -189,7 +190,9 @@ absl::StatusOr<std::string> TrainingClient::DownloadCheckpoint(const std::string
   INNERLOOP_ASSIGN_OR_RETURN(const v1::CheckpointInfo info, Pin(checkpoint));
   const std::string pinned = absl::StrCat(info.job_id(), "@", info.iteration());
   if (path.empty()) {
-    path = absl::StrCat(info.job_id(), "-", CheckpointFileName(info.iteration()));
+    // In this folder, whatever the coordinator calls its jobs.
+    path = absl::StrCat(absl::StrReplaceAll(info.job_id(), {{"/", "_"}}), "-",
+                        CheckpointFileName(info.iteration()));
   }
   INNERLOOP_ASSIGN_OR_RETURN(PartialFile file, PartialFile::Create(path, 0666));
   Retry retry = connection_.Patient();

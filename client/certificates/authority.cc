@@ -26,7 +26,6 @@
 namespace innerloop::client {
 namespace {
 
-constexpr int kAuthorityDays = 3652;
 constexpr size_t kMostNameBytes = 64;  // X.509's limit on common names
 // Clocks differ: a certificate is good at once everywhere.
 constexpr absl::Duration kBackdate = absl::Minutes(5);
@@ -117,18 +116,18 @@ class Draft {
     ASN1_TIME_set(X509_getm_notAfter(x509_.get()), absl::ToTimeT(ends));
   }
 
-  void SetSubject(const std::string& name, const std::string& role) {
+  absl::Status SetSubject(const std::string& name, const std::string& role) {
     X509_NAME* const subject = X509_get_subject_name(x509_.get());
-    const auto add = [subject](const char* field, const std::string& value) {
-      X509_NAME_add_entry_by_txt(subject, field, MBSTRING_UTF8,
-                                 reinterpret_cast<const unsigned char*>(value.data()),
-                                 static_cast<int>(value.size()), -1, 0);
-    };
-    add("O", "Innerloop");
-    if (!role.empty()) {
-      add("OU", role);
+    for (const auto& [field, value] :
+         {std::pair("O", std::string("Innerloop")), std::pair("OU", role), std::pair("CN", name)}) {
+      if (!value.empty() &&
+          X509_NAME_add_entry_by_txt(subject, field, MBSTRING_UTF8,
+                                     reinterpret_cast<const unsigned char*>(value.data()),
+                                     static_cast<int>(value.size()), -1, 0) != 1) {
+        return Failed(absl::StrCat("write a subject's ", field));
+      }
     }
-    add("CN", name);
+    return absl::OkStatus();
   }
 
   // Of the extensions' values none comes from the user as it stands.
@@ -159,7 +158,24 @@ class Draft {
   X509Ptr x509_;
 };
 
+bool IsUtf8(absl::string_view text) {
+  while (!text.empty()) {
+    unsigned long character = 0;  // as OpenSSL has it
+    const int size = UTF8_getc(reinterpret_cast<const unsigned char*>(text.data()),
+                               static_cast<int>(text.size()), &character);
+    if (size <= 0) {
+      return false;
+    }
+    text.remove_prefix(static_cast<size_t>(size));
+  }
+  return true;
+}
+
 absl::Status CheckName(absl::string_view flag, absl::string_view name) {
+  if (!IsUtf8(name)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(flag, " is not UTF-8, which certificates' names are in"));
+  }
   if (name.empty() || name.size() > kMostNameBytes ||
       !std::all_of(name.begin(), name.end(),
                    [](char c) { return !absl::ascii_iscntrl(static_cast<unsigned char>(c)); })) {
@@ -208,7 +224,7 @@ absl::Status MakeAuthority(const std::string& folder, const std::string& name, a
   INNERLOOP_RETURN_IF_ERROR(FileSystem::Real().MakeFolder(folder));
   INNERLOOP_ASSIGN_OR_RETURN(const KeyPtr key, NewKey());
   Draft draft(now - kBackdate, now + absl::Hours(24) * kAuthorityDays);
-  draft.SetSubject(name, "");
+  INNERLOOP_RETURN_IF_ERROR(draft.SetSubject(name, /*role=*/""));
   X509_set_pubkey(draft.get(), key.get());
   for (const auto& [nid, value] : {std::pair(NID_basic_constraints, "critical,CA:TRUE,pathlen:0"),
                                    std::pair(NID_key_usage, "critical,keyCertSign,cRLSign"),
@@ -241,7 +257,7 @@ absl::Status IssueCertificate(const std::string& folder, const CertificateReques
 
   INNERLOOP_ASSIGN_OR_RETURN(const KeyPtr key, NewKey());
   Draft draft(now - kBackdate, std::min(now + absl::Hours(24) * request.days, issuer_facts.ends));
-  draft.SetSubject(request.name, request.role);
+  INNERLOOP_RETURN_IF_ERROR(draft.SetSubject(request.name, request.role));
   X509_set_pubkey(draft.get(), key.get());
   const bool server = request.role == kRoleCoordinator;
   std::vector<std::pair<int, std::string>> extensions = {

@@ -10,20 +10,24 @@
 
 namespace innerloop::client {
 
+// How long an authority is good, and so the longest of any certificate.
+inline constexpr int kAuthorityDays = 3652;
+
 // Makes `folder`/ca.pem and `folder`/ca-key.pem: EC P-256, for ten years, allowed to sign end
-// certificates alone. ALREADY_EXISTS when there is one. Whoever has ca-key.pem can make
-// certificates of every role; nothing but IssueCertificate needs it.
+// certificates alone. ALREADY_EXISTS when there is one; INVALID_ARGUMENT for a name that no
+// certificate can have. Whoever has ca-key.pem can make certificates of every role; nothing but
+// IssueCertificate needs it.
 absl::Status MakeAuthority(const std::string& folder, const std::string& name, absl::Time now);
 
 struct CertificateRequest {
   // kRoleCoordinator, kRoleWorker, kRoleUser or kRoleViewer. A coordinator's is for servers, the
   // others' for clients.
   std::string role;
-  // Whom it is for, 1..64 characters: a person, a machine.
+  // Whom it is for, 1..64 bytes of UTF-8: a person, a machine.
   std::string name;
   // Names and addresses that clients reach a coordinator by, beside localhost, 127.0.0.1 and ::1.
   std::vector<std::string> hosts;
-  // Not beyond the authority's own.
+  // 1..kAuthorityDays; not beyond the authority's own.
   int days = 365;
 };
 

@@ -72,9 +72,10 @@ absl::StatusOr<Inputs> ReadInputs(v1::ModelDescription model, const AdaptOptions
                      "; metric methods take none: they compare embeddings and adapt nothing"));
   }
   Inputs inputs;
-  INNERLOOP_ASSIGN_OR_RETURN(inputs.support, ReadSupport(model, options.support));
+  INNERLOOP_ASSIGN_OR_RETURN(inputs.support, ReadSupport(model, options.support, options.group));
   if (!options.queries.empty()) {
-    INNERLOOP_ASSIGN_OR_RETURN(inputs.queries, ReadQueries(model, inputs.support, options.queries));
+    INNERLOOP_ASSIGN_OR_RETURN(inputs.queries,
+                               ReadQueries(model, inputs.support, options.queries, options.group));
     const auto count = static_cast<int64_t>(inputs.queries.names.size());
     inputs.most = MostQueries(model, inputs.support.set, BytesOf(inputs.queries.inputs) / count);
     if (options.rule.transduction() == v1::TRANSDUCTION_ALL_QUERIES && count > inputs.most) {

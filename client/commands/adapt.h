@@ -16,6 +16,8 @@ struct AdaptOptions {
   std::string target;
   std::string support;
   std::vector<std::string> queries;
+  // Of tables whose rows are of several groups, the one to adapt to; empty: all rows.
+  std::string group;
   // What is left out is as the job's final evaluation has it.
   v1::AdaptationRule rule;
   // File of the adapted model, by its ending: .safetensors or .pt (TorchScript). Empty: none.

@@ -21,15 +21,21 @@ void AddAdaptFlags(CLI::App& app, AdaptOptions& options, Session& session) {
                  "What to predict: images, folders of them (in class folders: tells how many are "
                  "right), or tables")
       ->type_name("DIR|CSV|IMAGE ...");
+  app.add_option(
+         "--group", options.group,
+         "Of tables the rows of this group alone, by the column of groups that the training "
+         "set was imported with")
+      ->check(NonEmpty())
+      ->type_name("NAME");
   app.add_option_function<uint32_t>(
          "--steps", [&options](uint32_t steps) { options.rule.set_inner_steps(steps); },
          "Inner steps [as in the job's final evaluation]")
-      ->check(CLI::Range(0, 10'000));
+      ->transform(WholeNumber(0, 10'000));
   app.add_option_function<uint32_t>(
          "--line-search", [&options](uint32_t most) { options.rule.set_line_search(most); },
          "Most halvings of an inner step that would raise the support loss [as in the job's final "
          "evaluation]")
-      ->check(CLI::Range(0, 30));
+      ->transform(WholeNumber(0, 30));
   app.add_option_function<std::string>(
          "--transductive",
          [&options](const std::string& how) {

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/commands/watching.h"
+#include "client/local/signal_watch.h"
 #include "client/render/numbers.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/support/status_macros.h"
@@ -24,6 +25,7 @@ absl::Status ListCheckpoints(const std::string& job, Session& session) {
 
 absl::Status DownloadCheckpoint(const std::string& checkpoint, const std::string& out,
                                 Session& session) {
+  const SignalWatch signals(Interrupter(session));
   std::string path;
   {
     LiveLine live(session.Live());

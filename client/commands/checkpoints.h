@@ -9,7 +9,8 @@
 namespace innerloop::client {
 
 absl::Status ListCheckpoints(const std::string& job, Session& session);
-// "JOB", "JOB@ITERATION" or "JOB@best" into the file; empty: the coordinator's name for it.
+// "JOB", "JOB@ITERATION" or "JOB@best" into the file; empty: the coordinator's name for it. Ctrl-C
+// ends it, and leaves nothing behind.
 absl::Status DownloadCheckpoint(const std::string& checkpoint, const std::string& out,
                                 Session& session);
 // Both read and verify the whole file.

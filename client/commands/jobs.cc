@@ -61,11 +61,7 @@ absl::StatusOr<std::optional<v1::DataSetDescription>> ProvideDataSet(const v1::J
 }
 
 // Ctrl-C ends the watch, not the job.
-auto Interrupter(Session& session) {
-  return [&session](int /*count*/) {
-    session.cancellation.Cancel(absl::CancelledError("interrupted; the job goes on"));
-  };
-}
+constexpr char kInterrupted[] = "interrupted; the job goes on";
 
 absl::Status Follow(const std::string& id, uint64_t from_iteration, Session& session) {
   TrainingClient client = session.Client();
@@ -97,7 +93,7 @@ absl::Status Follow(const std::string& id, uint64_t from_iteration, Session& ses
 absl::Status SubmitJob(const SubmitOptions& options, Session& session) {
   std::optional<SignalWatch> signals;
   if (options.watch) {
-    signals.emplace(Interrupter(session));
+    signals.emplace(Interrupter(session, kInterrupted));
   }
   INNERLOOP_ASSIGN_OR_RETURN(v1::JobSpec spec, LoadJob(options.job, options.set));
   INNERLOOP_RETURN_IF_ERROR(ApplyWords(options.words, spec));
@@ -148,13 +144,18 @@ absl::Status ShowJob(const std::string& id, bool spec_alone, Session& session) {
 }
 
 absl::Status WatchJob(const std::string& id, uint64_t from_iteration, Session& session) {
-  const SignalWatch signals(Interrupter(session));
+  const SignalWatch signals(Interrupter(session, kInterrupted));
   return Follow(id, from_iteration, session);
 }
 
 absl::Status CancelJob(const std::string& id, Session& session) {
   INNERLOOP_ASSIGN_OR_RETURN(const v1::Job job, session.Client().Cancel(id));
-  ShowChange(job, session);
+  if (HasEnded(job.state()) && job.state() != v1::JOB_STATE_CANCELLED) {
+    session.Show(JobJson(job), absl::StrCat("job ", job.id(), " had ended already (",
+                                            StateName(job.state()), ")\n"));
+  } else {
+    ShowChange(job, session);
+  }
   return absl::OkStatus();
 }
 

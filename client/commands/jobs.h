@@ -27,6 +27,7 @@ absl::Status ShowJob(const std::string& id, bool spec_alone, Session& session);
 // With --format=json a line for each event: {"iteration": ...}, {"evaluation": ...}, and at the end
 // {"job": ...}.
 absl::Status WatchJob(const std::string& id, uint64_t from_iteration, Session& session);
+// Says so of a job that had ended before, which is no error.
 absl::Status CancelJob(const std::string& id, Session& session);
 absl::Status PauseJob(const std::string& id, Session& session);
 absl::Status ResumeJob(const std::string& id, Session& session);

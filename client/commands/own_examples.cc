@@ -69,14 +69,19 @@ absl::StatusOr<std::vector<std::string>> ClassesOf(const v1::ModelDescription& m
 
 }  // namespace
 
-absl::StatusOr<OwnSupport> ReadSupport(const v1::ModelDescription& model,
-                                       const std::string& source) {
+absl::StatusOr<OwnSupport> ReadSupport(const v1::ModelDescription& model, const std::string& source,
+                                       const std::string& group) {
+  if (TakesImages(model) && !group.empty()) {
+    return Invalid("--group is for tables; the model takes images");
+  }
   INNERLOOP_RETURN_IF_ERROR(CheckExists(source));
   INNERLOOP_RETURN_IF_ERROR(CheckKind(model, source));
   INNERLOOP_ASSIGN_OR_RETURN(OwnExamples examples,
-                             TakesImages(model) ? ReadClassFolders(model, source)
-                                                : ReadTable(model, source, /*with_targets=*/true));
+                             TakesImages(model)
+                                 ? ReadClassFolders(model, source)
+                                 : ReadTable(model, source, group, /*with_targets=*/true));
   OwnSupport support;
+  support.group = examples.group;
   *support.set.mutable_inputs() = std::move(examples.inputs);
   if (model.target_size() > 0) {
     support.set.mutable_targets()->Add(examples.targets.begin(), examples.targets.end());
@@ -101,14 +106,20 @@ absl::StatusOr<OwnSupport> ReadSupport(const v1::ModelDescription& model,
 
 absl::StatusOr<OwnExamples> ReadQueries(const v1::ModelDescription& model,
                                         const OwnSupport& support,
-                                        const std::vector<std::string>& sources) {
+                                        const std::vector<std::string>& sources,
+                                        const std::string& group) {
   OwnExamples all;
   for (const std::string& source : sources) {
     INNERLOOP_RETURN_IF_ERROR(CheckExists(source));
     INNERLOOP_RETURN_IF_ERROR(CheckKind(model, source));
-    INNERLOOP_ASSIGN_OR_RETURN(
-        OwnExamples some, TakesImages(model) ? ReadImages(model, support.classes, source)
-                                             : ReadTable(model, source, /*with_targets=*/false));
+    INNERLOOP_ASSIGN_OR_RETURN(OwnExamples some,
+                               TakesImages(model)
+                                   ? ReadImages(model, support.classes, source)
+                                   : ReadTable(model, source, group, /*with_targets=*/false));
+    if (!some.group.empty() && !support.group.empty() && some.group != support.group) {
+      return Invalid(source, ": is of the group '", some.group, "'; the support set is of '",
+                     support.group, "'");
+    }
     for (std::string& name : some.names) {
       all.names.push_back(sources.size() > 1 && !TakesImages(model)
                               ? absl::StrCat(source, " ", name)

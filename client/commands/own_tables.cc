@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -26,10 +28,26 @@ CsvImportOptions ByPlace(const v1::ModelDescription& model,
   return options;
 }
 
+bool GroupsAreTasks(const v1::ModelDescription& model) {
+  return model.shared_classes() || (model.has_data_set() && model.target_size() > 0);
+}
+
+// The one group of the rows; empty where they tell none.
+absl::StatusOr<std::string> GroupOf(const CsvRows& rows, const std::string& column) {
+  const std::set<std::string> groups(rows.groups.begin(), rows.groups.end());
+  if (groups.size() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "has rows of ", groups.size(), " groups (column '", column, "': '", *groups.begin(), "', '",
+        *std::next(groups.begin()), groups.size() > 2 ? "', ..." : "'",
+        "), and each is a task of its own; choose one with --group"));
+  }
+  return groups.empty() ? "" : *groups.begin();
+}
+
 }  // namespace
 
 absl::StatusOr<OwnExamples> ReadTable(const v1::ModelDescription& model, const std::string& source,
-                                      bool with_targets) {
+                                      const std::string& group, bool with_targets) {
   const auto invalid = [&](auto... what) {
     return absl::InvalidArgumentError(absl::StrCat(source, ": ", what...));
   };
@@ -42,13 +60,17 @@ absl::StatusOr<OwnExamples> ReadTable(const v1::ModelDescription& model, const s
   CsvImportOptions options =
       model.has_data_set() ? CsvOptionsOf(model.data_set()) : ByPlace(model, header);
   options.file = source;
+  if (!group.empty() && options.group.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--group ", group, ": what the model was trained on had no column of groups"));
+  }
   const auto there = [&](const std::string& column) {
     return std::find(header.begin(), header.end(), column) != header.end();
   };
   if (!with_targets && std::none_of(options.targets.begin(), options.targets.end(), there)) {
     options.targets.clear();
   }
-  INNERLOOP_ASSIGN_OR_RETURN(CsvRows rows, ReadCsvRows(std::move(options)));
+  INNERLOOP_ASSIGN_OR_RETURN(CsvRows rows, ReadCsvRows(options, group));
   if (rows.width != model.input_shape(0)) {
     return invalid("has ", rows.width, " columns of inputs; the model takes ",
                    model.input_shape(0));
@@ -59,11 +81,18 @@ absl::StatusOr<OwnExamples> ReadTable(const v1::ModelDescription& model, const s
                    " of inputs; the model wants ", model.target_size());
   }
   OwnExamples examples;
+  if (GroupsAreTasks(model)) {
+    const absl::StatusOr<std::string> of = GroupOf(rows, options.group);
+    if (!of.ok()) {
+      return invalid(of.status().message());
+    }
+    examples.group = *of;
+  }
   *examples.inputs.mutable_shape() = model.input_shape();
   examples.inputs.set_float32(reinterpret_cast<const char*>(rows.features.data()),
                               rows.features.size() * sizeof(float));
-  for (int64_t row = 1; row <= rows.count; ++row) {
-    examples.names.push_back(absl::StrCat("row ", row));
+  for (const int64_t place : rows.places) {
+    examples.names.push_back(absl::StrCat("row ", place));
   }
   examples.classes = std::move(rows.classes);
   examples.targets = std::move(rows.targets);

@@ -7,8 +7,11 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "client/commands/seeds.h"
 #include "client/commands/training_run.h"
 #include "client/local/local_run.h"
@@ -73,6 +76,53 @@ void RemoveUnused(const std::string& state_dir, const absl::Status& why) {
 
 bool SetsSeed(const std::string& assignment) { return absl::StartsWith(assignment, "seed="); }
 
+// A word as shells read it back.
+std::string Quoted(const std::string& word) {
+  const auto is_plain = [](char c) {
+    return absl::ascii_isalnum(c) || absl::StrContains("_-+=:,./@%", c);
+  };
+  if (!word.empty() && std::all_of(word.begin(), word.end(), is_plain)) {
+    return word;
+  }
+  // A line feed would end the message's line.
+  return std::any_of(word.begin(), word.end(), [](char c) { return absl::ascii_iscntrl(c); })
+             ? absl::StrCat("$'", absl::Utf8SafeCEscape(word), "'")
+             : absl::StrCat("'", absl::StrReplaceAll(word, {{"'", R"('\'')"}}), "'");
+}
+
+// The command that goes on with the run: the one that began it, but for how it shows things.
+std::string CommandToGoOn(const TrainOptions& options, const std::string& state_dir) {
+  const TrainOptions usual{};
+  std::string command =
+      absl::StrCat("innerloop train ", Quoted(options.job), " --state-dir ", Quoted(state_dir));
+  const auto add = [&command](const std::string& flag, const std::string& value) {
+    absl::StrAppend(&command, " ", flag, " ", Quoted(value));
+  };
+  const auto add_if = [&add](bool given, const std::string& flag, const std::string& value) {
+    if (given) {
+      add(flag, value);
+    }
+  };
+  const auto add_each = [&add](const std::string& flag, const std::vector<std::string>& values) {
+    for (const std::string& value : values) {
+      add(flag, value);
+    }
+  };
+  add_each("--set", options.set);
+  add_each("--data", options.data);
+  add_if(!options.words.name.empty(), "--name", options.words.name);
+  add_each("--label", options.words.labels);
+  add_if(options.words.note.has_value(), "--note", options.words.note.value_or(""));
+  add_each("--allow-model", options.allow_models);
+  add_if(!options.seeds.empty(), "--seeds", options.seeds);
+  add_if(options.workers != usual.workers, "--workers", absl::StrCat(options.workers));
+  add_if(options.slots != usual.slots, "--slots", absl::StrCat(options.slots));
+  add_if(!options.tensorboard_dir.empty(), "--tensorboard-dir", options.tensorboard_dir);
+  add_if(options.metrics_listen != usual.metrics_listen, "--metrics-listen",
+         options.metrics_listen);
+  return command;
+}
+
 }  // namespace
 
 int CoreCount() { return static_cast<int>(std::max(1U, std::thread::hardware_concurrency())); }
@@ -132,11 +182,9 @@ absl::Status Train(const TrainOptions& options, Session& session) {
     return interrupted ? absl::CancelledError("interrupted before the job began") : ended;
   }
   if (interrupted && !ended.ok()) {
-    return absl::CancelledError(absl::StrCat(
-        graceful ? "stopped" : "killed", " at about iteration ", Count(run->iteration()),
-        "; to go on: innerloop train ", options.job,
-        seeds.empty() ? "" : absl::StrCat(" --seeds ", options.seeds), " --state-dir ", state_dir,
-        options.set.empty() && options.data.empty() ? "" : " with the same --set and --data"));
+    return absl::CancelledError(absl::StrCat(graceful ? "stopped" : "killed",
+                                             " at about iteration ", Count(run->iteration()),
+                                             "; to go on: ", CommandToGoOn(options, state_dir)));
   }
   INNERLOOP_RETURN_IF_ERROR(ended);
   return run->Show();

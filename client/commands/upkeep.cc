@@ -14,16 +14,6 @@
 #include "core/support/status_macros.h"
 
 namespace innerloop::client {
-namespace {
-
-// Ctrl-C ends the call, and leaves nothing behind.
-auto Interrupter(Session& session) {
-  return [&session](int /*count*/) {
-    session.cancellation.Cancel(absl::CancelledError("interrupted"));
-  };
-}
-
-}  // namespace
 
 absl::Status ShowInfo(Session& session) {
   INNERLOOP_ASSIGN_OR_RETURN(const v1::ServerInfo info,
@@ -88,10 +78,16 @@ absl::Status Backup(const std::string& file, Session& session) {
 }
 
 absl::Status Restore(const std::string& file, const std::string& state_dir, Session& session) {
+  const SignalWatch signals(Interrupter(session));
   Restored restored;
   {
     LiveLine live(session.Live());
-    INNERLOOP_ASSIGN_OR_RETURN(restored, RestoreBackup(file, state_dir, TransferLine(live, file)));
+    const TransferProgress show = TransferLine(live, file);
+    INNERLOOP_ASSIGN_OR_RETURN(restored,
+                               RestoreBackup(file, state_dir, [&](uint64_t done, uint64_t total) {
+                                 show(done, total);
+                                 return session.cancellation.status();
+                               }));
   }
   Json json;
   json["state_dir"] = state_dir;

@@ -35,9 +35,9 @@ struct GarbageOptions {
 // INVALID_ARGUMENT when nothing is asked for.
 absl::Status CollectGarbage(const GarbageOptions& options, Session& session);
 
-// The coordinator's state into a file.
+// The coordinator's state into a file. Ctrl-C ends it, and leaves nothing behind.
 absl::Status Backup(const std::string& file, Session& session);
-// A file's state into a new folder, for a coordinator's --state-dir.
+// A file's state into a new folder, for a coordinator's --state-dir. Ctrl-C ends it, too.
 absl::Status Restore(const std::string& file, const std::string& state_dir, Session& session);
 
 }  // namespace innerloop::client

@@ -33,4 +33,10 @@ TrainingClient::Watcher WatchWith(Progress& progress, LiveLine& live) {
               }};
 }
 
+std::function<void(int count)> Interrupter(Session& session, const std::string& words) {
+  return [&session, words](int /*count*/) {
+    session.cancellation.Cancel(absl::CancelledError(words));
+  };
+}
+
 }  // namespace innerloop::client

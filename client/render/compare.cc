@@ -1,6 +1,7 @@
 #include "client/render/compare.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -84,13 +85,37 @@ std::string EvaluationCell(const v1::Job& job) {
                       " after ", last.step(), job.has_final() ? " (final)" : " (last)");
 }
 
-// All present and the same.
-bool ParametersEqual(const std::vector<v1::Job>& jobs) {
+// Jobs beyond their last checkpoint.
+std::vector<std::string> WithoutParameters(const std::vector<v1::Job>& jobs) {
+  std::vector<std::string> ids;
+  for (const v1::Job& job : jobs) {
+    if (ParametersOf(job).empty()) {
+      ids.push_back(job.id());
+    }
+  }
+  return ids;
+}
+
+// Nothing where some are not known, and the others do not tell.
+std::optional<bool> ParametersEqual(const std::vector<v1::Job>& jobs) {
   std::set<std::string> hashes;
   for (const v1::Job& job : jobs) {
     hashes.insert(ParametersOf(job));
   }
-  return hashes.size() == 1 && !hashes.begin()->empty();
+  const bool unknown = hashes.erase("") > 0;
+  if (hashes.size() > 1) {
+    return false;
+  }
+  return unknown ? std::nullopt : std::optional<bool>(true);
+}
+
+std::string ParametersText(const std::vector<v1::Job>& jobs) {
+  const std::optional<bool> equal = ParametersEqual(jobs);
+  if (equal.has_value()) {
+    return *equal ? "parameters equal" : "parameters not equal";
+  }
+  return absl::StrCat("equality of parameters not known: no checkpoint has the last iteration of ",
+                      absl::StrJoin(WithoutParameters(jobs), ", "));
 }
 
 std::string Cut(const std::string& value) {
@@ -153,13 +178,12 @@ std::string ComparisonText(const std::vector<v1::Job>& jobs) {
   });
   AddRow(results, "training time", jobs,
          [](const v1::Job& job) { return Span(absl::Seconds(job.training_seconds())); });
-  AddRow(results, "meta-loss", jobs,
+  AddRow(results, "meta-loss, last iteration", jobs,
          [](const v1::Job& job) { return job.has_meta_loss() ? Loss(job.meta_loss()) : ""; });
   AddRow(results, "evaluation", jobs, EvaluationCell);
   AddRow(results, "parameters sha256", jobs,
          [](const v1::Job& job) { return ParametersOf(job).substr(0, 16); });
-  std::string text = absl::StrCat(results.Render(), "parameters ",
-                                  ParametersEqual(jobs) ? "equal" : "not equal", "\n\n");
+  std::string text = absl::StrCat(results.Render(), ParametersText(jobs), "\n\n");
   const auto differing = DifferingFields(jobs);
   if (differing.empty()) {
     return absl::StrCat(text, "no differences in their specifications\n");
@@ -193,7 +217,8 @@ Json ComparisonJson(const std::vector<v1::Job>& jobs) {
     entry["parameters_sha256"] = ParametersOf(job);
     json["jobs"].push_back(std::move(entry));
   }
-  json["parameters_equal"] = ParametersEqual(jobs);
+  const std::optional<bool> equal = ParametersEqual(jobs);
+  json["parameters_equal"] = equal.has_value() ? Json(*equal) : Json();
   json["differences"] = Json::object();
   for (const auto& [path, values] : DifferingFields(jobs)) {
     json["differences"][path] = values;

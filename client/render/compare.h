@@ -21,7 +21,8 @@ std::map<std::string, std::vector<std::string>> DifferingFields(const std::vecto
 // SHA-256 of the job's parameters at its last iteration; empty when no checkpoint has them.
 std::string ParametersOf(const v1::Job& job);
 
-// What they came to, and what differs in their specs.
+// What they came to, whether their parameters are equal as far as that is known (null in JSON where
+// it is not), and what differs in their specs.
 std::string ComparisonText(const std::vector<v1::Job>& jobs);
 Json ComparisonJson(const std::vector<v1::Job>& jobs);
 

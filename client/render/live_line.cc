@@ -22,7 +22,7 @@ void LiveLine::Update(const std::string& text, bool important, const Picture& pi
     return;
   }
   const absl::MutexLock lock(&mu_);
-  text_ = text;
+  text_ = OneLine(text);
   const absl::Duration now = options_.clock->Monotonic();
   const absl::Duration between = !options_.terminal ? kRewrite : picture ? kRedrawPicture : kRedraw;
   if (!important && last_ && now - *last_ < between) {
@@ -44,7 +44,7 @@ void LiveLine::Print(const std::string& line) {
   const absl::MutexLock lock(&mu_);
   const bool redraw = !drawn_.empty();
   Erase();
-  *options_.out << line << '\n';
+  *options_.out << OneLine(line) << '\n';
   if (redraw) {
     DrawAll();
   }

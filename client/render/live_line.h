@@ -41,6 +41,8 @@ class LiveLine {
   // Lines for a terminal of that size.
   using Picture = std::function<std::vector<std::string>(TerminalSize)>;
 
+  // Texts are put on one line and made harmless, as OneLine does: they hold what others wrote.
+
   // What is to be seen now: on a terminal redrawn at most 10 times a second (with a picture: 4),
   // elsewhere written when 5 seconds have passed since the last time, or when `important`. The
   // picture is asked for on this thread, when it is drawn; empty: none.

@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 
 namespace innerloop::client {
 namespace {
@@ -21,6 +22,11 @@ std::string Harmless(std::string text, bool lines) {
 }
 
 }  // namespace
+
+std::string OneLine(absl::string_view text) {
+  return Harmless(absl::StrReplaceAll(absl::StripAsciiWhitespace(text), {{"\n", " "}}),
+                  /*lines=*/false);
+}
 
 size_t DisplayWidth(const std::string& text) {
   return static_cast<size_t>(std::count_if(text.begin(), text.end(), StartsCharacter));

@@ -1,8 +1,11 @@
-// Aligned columns for terminals.
+// Text for terminals: aligned columns, single lines.
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "absl/strings/string_view.h"
 
 namespace innerloop::client {
 
@@ -36,6 +39,10 @@ class Fields {
  private:
   std::vector<std::pair<std::string, std::string>> fields_;
 };
+
+// The text on one line, which logs and scripts rely on: without white space around it, line feeds
+// in it as blanks, other control characters as question marks.
+std::string OneLine(absl::string_view text);
 
 // Columns that UTF-8 text takes on a terminal, for the text that this program prints.
 size_t DisplayWidth(const std::string& text);

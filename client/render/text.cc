@@ -144,10 +144,11 @@ std::string JobText(const v1::Job& job) {
     fields.Add("rate", Rate(job.iterations_per_second()));
   }
   if (job.has_meta_loss()) {
-    fields.Add("meta-loss", Loss(job.meta_loss()));
+    fields.Add("meta-loss", absl::StrCat(Loss(job.meta_loss()), " in the last iteration"));
   }
   if (job.has_meta_accuracy()) {
-    fields.Add("meta-accuracy", absl::StrCat(Percent(job.meta_accuracy()), " %"));
+    fields.Add("meta-accuracy",
+               absl::StrCat(Percent(job.meta_accuracy()), " % in the last iteration"));
   }
   fields.Add("parameters", job.parameters() > 0 ? Count(job.parameters()) : "");
   fields.Add("submitted", TimeText(job.submitted()));

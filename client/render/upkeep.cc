@@ -26,7 +26,7 @@ std::string LogLine(const v1::LogEntry& entry) {
   return absl::StrFormat(
       "%s  %-7s  %s: %s\n",
       absl::FormatTime("%Y-%m-%d %H:%M:%E3S", TimeOf(entry.time()), absl::LocalTimeZone()),
-      SeverityName(entry.severity()), entry.source(), entry.message());
+      SeverityName(entry.severity()), OneLine(entry.source()), OneLine(entry.message()));
 }
 
 Json LogJson(const v1::LogEntry& entry) {

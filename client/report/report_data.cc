@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "absl/types/span.h"
 #include "core/support/file_system.h"
+#include "core/support/json_depth.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop::client {
@@ -18,6 +19,8 @@ namespace {
 
 constexpr char kFormat[] = "innerloop-report-1";
 constexpr uint64_t kMostBytes = uint64_t{1} << 30;
+// A job's specification, the deepest part, has about a dozen.
+constexpr int kMostLevels = 100;
 
 // Curves are for looking at: six digits make them a third as long.
 Json Rounded(double value) {
@@ -193,7 +196,9 @@ Json ReportOf(const std::vector<Json>& jobs, absl::Time made) {
 
 absl::StatusOr<std::vector<Json>> ReadReport(const std::string& path) {
   INNERLOOP_ASSIGN_OR_RETURN(const std::string text, FileSystem::Real().Read(path, kMostBytes));
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const Json json = NestsWithin(text, kMostLevels)
+                        ? Json::parse(text, nullptr, /*allow_exceptions=*/false)
+                        : Json();
   if (!json.is_object() || !json.contains("format") || json["format"] != kFormat ||
       !json.contains("jobs") || !json["jobs"].is_array() || json["jobs"].empty()) {
     return absl::InvalidArgumentError(absl::StrCat(

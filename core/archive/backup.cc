@@ -1,6 +1,7 @@
 #include "core/archive/backup.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +21,7 @@
 #include "absl/time/clock.h"
 #include "core/support/checksum.h"
 #include "core/support/file_system.h"
+#include "core/support/json_depth.h"
 #include "core/support/mapped_file.h"
 #include "core/support/status_macros.h"
 #include "core/support/version.h"
@@ -34,6 +36,8 @@ using nlohmann::json;
 constexpr char kFormat[] = "innerloop-backup-1";
 constexpr char kManifest[] = "manifest.json";
 constexpr size_t kMostManifest = size_t{256} << 20;
+// Of arrays and objects: the manifest, its files, a file.
+constexpr int kManifestLevels = 3;
 // Where files wait inside the folder until all are right.
 constexpr char kWaiting[] = "restoring";
 
@@ -56,6 +60,12 @@ struct FileFacts {
   bool operator==(const FileFacts&) const = default;
 };
 
+// A field of a manifest or of a file in it, or null.
+const json* Field(const json& object, const char* name) {
+  const auto found = object.find(name);
+  return found == object.end() ? nullptr : &*found;
+}
+
 absl::Status Damaged(const std::string& file, absl::string_view why) {
   return absl::DataLossError(absl::StrCat("the backup '", file, "' is damaged: ", why));
 }
@@ -64,7 +74,7 @@ absl::Status Damaged(const std::string& file, absl::string_view why) {
 class Unpacking {
  public:
   Unpacking(std::string file, std::string folder,
-            const std::function<void(uint64_t done, uint64_t total)>& progress)
+            const std::function<absl::Status(uint64_t done, uint64_t total)>& progress)
       : file_(std::move(file)),
         waiting_(absl::StrCat(folder, "/", kWaiting)),
         progress_(progress) {}
@@ -100,10 +110,7 @@ class Unpacking {
     if (done_ > total_) {
       return Damaged(file_, "it holds more than its size");
     }
-    if (progress_) {
-      progress_(done_, total_);
-    }
-    return absl::OkStatus();
+    return progress_ ? progress_(done_, total_) : absl::OkStatus();
   }
 
   absl::Status TakeManifest(TarReader& tar, std::string& manifest) {
@@ -153,27 +160,34 @@ class Unpacking {
   }
 
   absl::StatusOr<Restored> Check(const std::string& text) const {
-    const json manifest = json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (!manifest.is_object() || !manifest.contains("files") || !manifest["files"].is_array()) {
+    const json manifest = NestsWithin(text, kManifestLevels)
+                              ? json::parse(text, nullptr, /*allow_exceptions=*/false)
+                              : json();
+    const json* const files = Field(manifest, "files");
+    if (files == nullptr || !files->is_array()) {
       return Damaged(file_, "its manifest cannot be read");
     }
-    if (manifest.value("format", json()) != kFormat) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("'", file_, "' is no backup of this version: its format is ",
-                       manifest.value("format", json()).dump(), " instead of \"", kFormat, "\""));
+    const json* const format = Field(manifest, "format");
+    if (format == nullptr || *format != kFormat) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "'", file_, "' is no backup of this version: its format is ",
+          format == nullptr ? "missing, not" : format->dump().substr(0, 100) + " instead of", " \"",
+          kFormat, "\""));
     }
     std::map<std::string, FileFacts> listed;
     Restored restored;
-    for (const json& file : manifest["files"]) {
-      if (!file.is_object() || !file.value("name", json()).is_string() ||
-          !file.value("sha256", json()).is_string() ||
-          !file.value("bytes", json()).is_number_unsigned()) {
+    for (const json& file : *files) {
+      const json* const name = Field(file, "name");
+      const json* const sha256 = Field(file, "sha256");
+      const json* const bytes = Field(file, "bytes");
+      if (name == nullptr || !name->is_string() || sha256 == nullptr || !sha256->is_string() ||
+          bytes == nullptr || !bytes->is_number_unsigned()) {
         return Damaged(file_, "its manifest cannot be read");
       }
-      const FileFacts facts{file["bytes"].get<uint64_t>(), file["sha256"].get<std::string>()};
+      const FileFacts facts{bytes->get<uint64_t>(), sha256->get<std::string>()};
       ++restored.files;
       restored.bytes += facts.bytes;
-      listed[file["name"].get<std::string>()] = facts;
+      listed[name->get<std::string>()] = facts;
     }
     for (const auto& [name, facts] : listed) {
       const auto found = unpacked_.find(name);
@@ -189,8 +203,8 @@ class Unpacking {
     }
     for (const auto& [key, target] :
          {std::pair{"version", &restored.version}, std::pair{"created", &restored.created}}) {
-      if (const json value = manifest.value(key, json()); value.is_string()) {
-        *target = value.get<std::string>();
+      if (const json* const value = Field(manifest, key); value != nullptr && value->is_string()) {
+        *target = value->get<std::string>();
       }
     }
     return restored;
@@ -198,20 +212,38 @@ class Unpacking {
 
   const std::string file_;
   const std::string waiting_;
-  const std::function<void(uint64_t done, uint64_t total)>& progress_;
+  const std::function<absl::Status(uint64_t done, uint64_t total)>& progress_;
   uint64_t total_ = 0;
   uint64_t done_ = 0;
   std::map<std::string, FileFacts> unpacked_;
 };
 
-absl::Status CheckUnused(const std::string& folder) {
+absl::Status InUse(const std::string& folder) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("'", folder, "' is in use: a backup is restored into a new or empty folder"));
+}
+
+// Whether there is nothing in the folder, or only what a restoring that was killed left there.
+bool IsUnused(const std::string& folder) {
   std::error_code error;
-  const bool there = fs::exists(folder, error);
-  if (there && (!fs::is_directory(folder, error) || !fs::is_empty(folder, error))) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("'", folder, "' is in use: a backup is restored into a new or empty folder"));
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (entry->path().filename() != kWaiting || entry->is_symlink(error) ||
+        !entry->is_directory(error)) {
+      return false;
+    }
   }
-  return absl::OkStatus();
+  return !error;
+}
+
+// Keeps other restorings out of the folder until it is closed, where the file system can do that.
+absl::StatusOr<int> Lock(const std::string& folder) {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd >= 0 && ::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    ::close(fd);
+    return InUse(folder);
+  }
+  return fd;
 }
 
 // Everything but the database first, which makes the folder a coordinator's.
@@ -266,11 +298,20 @@ absl::Status BackupWriter::Finish() {
 
 absl::StatusOr<Restored> RestoreBackup(
     const std::string& file, const std::string& folder,
-    const std::function<void(uint64_t done, uint64_t total)>& progress) {
-  INNERLOOP_RETURN_IF_ERROR(CheckUnused(folder));
+    const std::function<absl::Status(uint64_t done, uint64_t total)>& progress) {
   std::error_code error;
   const bool made = !fs::exists(folder, error);
+  INNERLOOP_RETURN_IF_ERROR(FileSystem::Real().MakeFolder(folder));
+  INNERLOOP_ASSIGN_OR_RETURN(const int lock, Lock(folder));
+  const absl::Cleanup unlock = [lock] { ::close(lock); };
+  if (!IsUnused(folder)) {
+    return InUse(folder);
+  }
   const std::string waiting = absl::StrCat(folder, "/", kWaiting);
+  if (fs::remove_all(waiting, error); error) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot remove '", waiting, "': ", error.message()));
+  }
   INNERLOOP_RETURN_IF_ERROR(FileSystem::Real().MakeFolder(waiting));
   absl::StatusOr<Restored> restored = Unpacking(file, folder, progress).Run();
   if (restored.ok()) {

@@ -40,12 +40,13 @@ struct Restored {
 };
 
 // Unpacks the backup `file` into `folder`, which must be empty or not be there, and verifies it:
-// the files appear when all of them are right. FAILED_PRECONDITION for a folder in use;
-// INVALID_ARGUMENT for another kind of file or one that would write elsewhere; DATA_LOSS for one
-// that was cut off or damaged. `progress` is called with the bytes that are through and those of
-// the whole file; it may be empty.
+// the files appear when all of them are right. What a restoring that was killed left in the folder
+// goes. FAILED_PRECONDITION for a folder in use; INVALID_ARGUMENT for another kind of file or one
+// that would write elsewhere; DATA_LOSS for one that was cut off or damaged. `progress` is called
+// with the bytes that are through and those of the whole file, and ends it with a status that is
+// not OK; it may be empty.
 absl::StatusOr<Restored> RestoreBackup(
     const std::string& file, const std::string& folder,
-    const std::function<void(uint64_t done, uint64_t total)>& progress);
+    const std::function<absl::Status(uint64_t done, uint64_t total)>& progress);
 
 }  // namespace innerloop

@@ -115,6 +115,15 @@ absl::StatusOr<TlsTexts> ReadTlsFiles(const TlsFiles& files) {
   return texts;
 }
 
+absl::StatusOr<absl::Time> CertificateEnd(const TlsFiles& files) {
+  if (files.cert.empty()) {
+    return absl::InfiniteFuture();
+  }
+  INNERLOOP_ASSIGN_OR_RETURN(const TlsTexts texts, ReadTlsFiles(files));
+  INNERLOOP_ASSIGN_OR_RETURN(const Certificate certificate, ParseCertificate(texts.cert));
+  return certificate.ends;
+}
+
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(
     const TlsFiles& files) {
   if (files.empty()) {

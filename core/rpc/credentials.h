@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 namespace innerloop {
 
@@ -39,6 +40,10 @@ absl::Status CheckComplete(const TlsFiles& files);
 // belongs to it, a key file that strangers cannot read. INVALID_ARGUMENT names the file, and what
 // to do.
 absl::StatusOr<TlsTexts> ReadTlsFiles(const TlsFiles& files);
+
+// When the certificate of this program ends; in the infinite future without one. INVALID_ARGUMENT
+// as ReadTlsFiles has it.
+absl::StatusOr<absl::Time> CertificateEnd(const TlsFiles& files);
 
 // A secret's file: at most 64 KiB; INVALID_ARGUMENT when everybody may read it.
 absl::StatusOr<std::string> ReadSecretFile(const std::string& path);

@@ -23,6 +23,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 v1::ModelDescription ModelOf(const std::vector<int64_t>& shape) {
   v1::ModelDescription model;
@@ -194,6 +195,44 @@ TEST_F(AdaptTest, ATablesColumnsAndClassesAreThoseOfTheImport) {
   EXPECT_EQ(sent.inputs().float32(),
             std::string(reinterpret_cast<const char*>(values), sizeof(values)));
   EXPECT_THAT(outcome.out, HasSubstr("1 of 1 right: 100.00 %"));
+}
+
+TEST_F(AdaptTest, OfATableOfSeveralGroupsOneIsAdaptedTo) {
+  const FakeAdaptation service(TableModel());
+  const std::string all =
+      folder_.Write("all.csv", "who,sleep,work,mood\nann,8,4,good\nbob,9,1,fair\nann,5,12,bad\n");
+  const Outcome outcome =
+      Adapt(service, {"j1", "--support", all, "--query", all, "--group", "ann", "--format=csv"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(service.adapted()[0].support().labels(), ElementsAre(2, 0));
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("\nrow 1,"), HasSubstr("\nrow 3,")));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("row 2")));
+}
+
+TEST_F(AdaptTest, RowsOfSeveralGroupsAreNoTask) {
+  const FakeAdaptation service(TableModel());
+  const std::string all =
+      folder_.Write("all.csv", "who,sleep,work,mood\nann,8,4,good\nbob,9,1,fair\ncy,5,12,bad\n");
+  EXPECT_THAT(ErrorOf(service, {"j1", "--support", all}),
+              HasSubstr("all.csv: has rows of 3 groups (column 'who': 'ann', 'bob', ...), and each "
+                        "is a task of its own; choose one with --group"));
+  EXPECT_THAT(ErrorOf(service, {"j1", "--support", all, "--group", "dan"}),
+              HasSubstr("all.csv: no row has 'dan' in the column 'who'; "));
+  const std::string ann = folder_.Write("ann.csv", "who,sleep,work,mood\nann,8,4,good\n");
+  const std::string bob = folder_.Write("bob.csv", "who,sleep,work\nbob,8,4\n");
+  EXPECT_THAT(ErrorOf(service, {"j1", "--support", ann, "--query", bob}),
+              HasSubstr("bob.csv: is of the group 'bob'; the support set is of 'ann'"));
+}
+
+TEST_F(AdaptTest, AGroupIsForTablesOfGroups) {
+  const FakeAdaptation images(ImageModel());
+  WriteSupport();
+  EXPECT_THAT(ErrorOf(images, {"j1", "--support", Path("support"), "--group", "ann"}),
+              HasSubstr("--group is for tables; the model takes images"));
+  const FakeAdaptation generated(SinusoidModel());
+  const std::string support = folder_.Write("s.csv", "x,y\n-1,0.5\n2,-3\n");
+  EXPECT_THAT(ErrorOf(generated, {"j1", "--support", support, "--group", "ann"}),
+              HasSubstr("--group ann: what the model was trained on had no column of groups"));
 }
 
 TEST_F(AdaptTest, MoreQueriesThanFitOneCallGoInSeveral) {

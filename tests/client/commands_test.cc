@@ -1,21 +1,15 @@
+// Commands about jobs, workers and evaluations.
 #include <algorithm>
-#include <csignal>
-#include <fstream>
 #include <sstream>
-#include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
-#include "client/command_line.h"
 #include "core/job/job_spec.h"
-#include "core/support/clock.h"
 #include "tests/client/fake_training.h"
 #include "tests/client/test_files.h"
 
@@ -23,7 +17,6 @@ namespace innerloop::client {
 namespace {
 
 using nlohmann::json;
-using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
@@ -51,114 +44,6 @@ class CommandsTest : public ::testing::Test {
   FakeTraining service_;
   TestFolder folder_;
 };
-
-// ---- Usage
-
-struct BadUsage {
-  std::vector<std::string> arguments;
-  std::string message;
-};
-class BadUsageTest : public ::testing::TestWithParam<BadUsage> {};
-
-TEST_P(BadUsageTest, IsOneLineAndCodeTwo) {
-  const Outcome outcome = RunProgram(GetParam().arguments);
-  EXPECT_EQ(outcome.code, 2);
-  EXPECT_THAT(outcome.out, IsEmpty());
-  EXPECT_THAT(outcome.err, AllOf(StartsWith("innerloop: "), HasSubstr(GetParam().message)));
-  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
-}
-
-INSTANTIATE_TEST_SUITE_P(
-    All, BadUsageTest,
-    ::testing::Values(
-        BadUsage{{}, "subcommand"}, BadUsage{{"frobnicate"}, "frobnicate"},
-        BadUsage{{"train"}, "JOB is required"},
-        BadUsage{{"train", "job", "--workers", "0"}, "--workers"},
-        BadUsage{{"train", "/nowhere/job.textproto"}, "/nowhere/job.textproto"},
-        BadUsage{{"show"}, "ID is required"}, BadUsage{{"list", "--format=xml"}, "--format"},
-        BadUsage{{"list", "extra"}, "extra"}, BadUsage{{"evaluate", "j1", "--ways", "1"}, "--ways"},
-        BadUsage{{"evaluate", "j1", "--shots", "1,0"}, "--shots"},
-        BadUsage{{"evaluate", "j1", "--transductive", "yes,maybe"}, "--transductive"},
-        BadUsage{{"evaluate", "j1", "--split", "tset"}, "--split"},
-        BadUsage{{"evaluate", "j1", "--data", "nofile"}, "write NAME=FILE"},
-        BadUsage{{"list", "--coordinator", "here"}, "'here' is no address; HOST:PORT"},
-        BadUsage{{"evaluate", "a", "--seed", "-1"}, "-1 is no seed"},
-        BadUsage{{"evaluate", "a", "--shots", "abc"}, "'abc' is no whole number from 1 to"},
-        BadUsage{{"train", "job", "--seeds", "5..1"},
-                 "--seeds=5..1: 5..1 runs backwards; write 1..5"},
-        BadUsage{{"train", "job", "--allow-model", "ABC"}, "'ABC' is no SHA-256: 64 hex digits"},
-        BadUsage{{"dataset", "add", "--no"}, "(see: innerloop dataset add --help)"},
-        BadUsage{{"train", "job", "--metrics-listen", "foo"},
-                 "--metrics-listen: 'foo' is no address; HOST:PORT"},
-        BadUsage{{"train", "job", "--metrics-listen", "0.0.0.0:1"}, "127.0.0.1:PORT"},
-        BadUsage{{"evaluate", "missing.safetensors"}, "missing.safetensors"},
-        BadUsage{{"checkpoint"}, "subcommand"},
-        BadUsage{{"checkpoint", "show", "missing"}, "missing"},
-        BadUsage{{"dataset", "import", "images", "--out", "x"}, "SOURCE"},
-        BadUsage{{"dataset", "show", "missing.safetensors"}, "missing.safetensors"}));
-
-TEST(Usage, HelpAndVersionGoToTheOutput) {
-  EXPECT_EQ(RunProgram({"--version"}).code, 0);
-  EXPECT_THAT(RunProgram({"--version"}).out, AllOf(StartsWith("innerloop "), HasSubstr("gRPC ")));
-  const Outcome help = RunProgram({"train", "--help"});
-  EXPECT_EQ(help.code, 0);
-  EXPECT_THAT(help.out, AllOf(HasSubstr("--state-dir"), HasSubstr("--set")));
-  EXPECT_THAT(help.err, IsEmpty());
-}
-
-TEST(Usage, OutputThatDoesNotArriveIsOneLineAndCodeOne) {
-  for (const std::vector<const char*>& arguments : std::vector<std::vector<const char*>>{
-           {"innerloop", "completion", "bash"}, {"innerloop", "--version"}}) {
-    std::ofstream full("/dev/full");
-    std::ostringstream err;
-    Surroundings surroundings{.out = full, .err = err};
-    EXPECT_EQ(RunClient(static_cast<int>(arguments.size()), arguments.data(), surroundings), 1);
-    EXPECT_EQ(err.str(), "innerloop: cannot write to standard output\n");
-  }
-}
-
-class BrokenClock final : public Clock {
- public:
-  absl::Time Now() const override { throw std::runtime_error("no\ntime"); }
-  absl::Duration Monotonic() const override { return absl::ZeroDuration(); }
-};
-
-TEST(Usage, WhatIsThrownIsOneLineAndCodeOne) {
-  const TestFolder folder;
-  const std::string authority = folder / "authority";
-  const char* const arguments[] = {"innerloop", "certs", "init", authority.c_str()};
-  const BrokenClock clock;
-  std::ostringstream out;
-  std::ostringstream err;
-  Surroundings surroundings{.out = out, .err = err, .clock = &clock};
-  EXPECT_EQ(RunClient(4, arguments, surroundings), 1);
-  EXPECT_EQ(err.str(), "innerloop: broke off: no time\n");
-}
-
-TEST(Usage, CompletionKnowsTheCommandsAndTheirFlags) {
-  const Outcome bash = RunProgram({"completion", "bash"});
-  EXPECT_EQ(bash.code, 0);
-  EXPECT_THAT(bash.out, HasSubstr("'checkpoint') words='list download show verify"));
-  EXPECT_THAT(bash.out, HasSubstr("'dataset import images') words="));
-  EXPECT_THAT(bash.out, HasSubstr("--metrics-listen"));
-  TestFolder folder;
-  const std::string script = folder.Write("completion", bash.out);
-  const std::string check =
-      absl::StrCat("bash -c 'source ", script,
-                   "; COMP_WORDS=(innerloop --format json checkpoint v); COMP_CWORD=4; _innerloop; "
-                   "[ \"${COMPREPLY[*]}\" = verify ]'");
-  EXPECT_EQ(std::system(check.c_str()), 0);
-}
-
-TEST(Usage, AnAbsentCoordinatorIsCodeThree) {
-  const Outcome outcome = RunProgram({"list", "--coordinator", "127.0.0.1:1"});
-  EXPECT_EQ(outcome.code, 3);
-  EXPECT_EQ(outcome.err,
-            "innerloop: cannot reach the coordinator at 127.0.0.1:1: start innerloop-coordinator "
-            "there, or name another with --coordinator HOST:PORT\n");
-}
-
-// ---- Jobs
 
 TEST_F(CommandsTest, ListShowsJobsAsTableAndJson) {
   service_.AddJob(Waves(v1::JOB_STATE_RUNNING));
@@ -210,6 +95,11 @@ TEST_F(CommandsTest, AStateThatForbidsItIsCodeOne) {
   EXPECT_EQ(outcome.err, "innerloop: job j1 has ended\n");
 }
 
+TEST_F(CommandsTest, WhatACoordinatorSaysDoesNotSteerTheTerminal) {
+  service_.FailNext({grpc::StatusCode::FAILED_PRECONDITION, "\x1b[2Jjob \x07j1\r\nhas ended\n"});
+  EXPECT_EQ(Run({"pause", "j1"}).err, "innerloop: ?[2Jjob ?j1? has ended\n");
+}
+
 TEST_F(CommandsTest, ChangesToAJobAreCalledAndShown) {
   service_.AddJob(Waves(v1::JOB_STATE_RUNNING));
   EXPECT_EQ(Run({"pause", "j1"}).out, "job j1 PAUSED at iteration 250\n");
@@ -217,6 +107,20 @@ TEST_F(CommandsTest, ChangesToAJobAreCalledAndShown) {
   EXPECT_EQ(json::parse(Run({"cancel", "j1", "--format=json"}).out)["state"], "CANCELLED");
   EXPECT_EQ(Run({"delete", "j1"}).out, "job j1 deleted\n");
   EXPECT_THAT(service_.calls(), ElementsAre("pause j1", "resume j1", "cancel j1", "delete j1"));
+}
+
+TEST_F(CommandsTest, CancellingAnEndedJobSaysThatItHadEnded) {
+  service_.AddJob(Waves(v1::JOB_STATE_SUCCEEDED));
+  const Outcome ended = Run({"cancel", "j1"});
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_EQ(ended.out, "job j1 had ended already (SUCCEEDED)\n");
+  service_.AddJob(Waves(v1::JOB_STATE_RUNNING));
+  EXPECT_EQ(Run({"cancel", "j1"}).out, "job j1 CANCELLED at iteration 250\n");
+}
+
+TEST_F(CommandsTest, ShowSaysThatTheMetaLossIsOfOneIteration) {
+  service_.AddJob(Waves(v1::JOB_STATE_RUNNING));
+  EXPECT_THAT(Run({"show", "j1"}).out, HasSubstr("0.7500 in the last iteration\n"));
 }
 
 TEST_F(CommandsTest, SubmitSendsTheResolvedJobWithItsOverrides) {
@@ -338,6 +242,22 @@ TEST_F(CommandsTest, EvaluateSendsOnlyWhatWasGiven) {
   EXPECT_EQ(request.protocol().split(), v1::SPLIT_VALIDATION);
   EXPECT_EQ(request.protocol().transduction(), v1::TRANSDUCTION_SUPPORT_STATISTICS);
   EXPECT_EQ(request.protocol().episodes(), 0);
+}
+
+TEST_F(CommandsTest, NumbersOfFlagsAreDecimal) {
+  v1::Evaluation evaluation;
+  evaluation.add_steps()->set_loss(0.5);
+  service_.SetEvaluation(evaluation);
+  service_.AddJob(Measurable("metric"));
+  const Outcome outcome =
+      Run({"evaluate", "j1", "--episodes", "0600", "--shots", "010", "--seed", "010"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const v1::EvaluationProtocol sent = service_.evaluated().at(0).protocol();
+  EXPECT_EQ(sent.episodes(), 600);
+  EXPECT_EQ(sent.shots(), 10);
+  EXPECT_EQ(sent.seed(), 10);
+  ASSERT_EQ(Run({"evaluate", "j1", "--seed", "18446744073709551615"}).code, 0);
+  EXPECT_EQ(service_.evaluated().at(1).protocol().seed(), UINT64_MAX);
 }
 
 TEST_F(CommandsTest, EvaluateMeasuresEachCombinationOfItsLists) {

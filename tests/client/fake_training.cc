@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "client/api/training_client.h"
 
 namespace innerloop::client {
 
@@ -51,6 +52,11 @@ void FakeTraining::AddCheckpoint(v1::CheckpointInfo info, std::string file) {
 void FakeTraining::BreakTransferAfter(uint64_t bytes) {
   const absl::MutexLock lock(&mu_);
   break_after_ = bytes;
+}
+
+void FakeTraining::HoldDownloads() {
+  const absl::MutexLock lock(&mu_);
+  hold_downloads_ = true;
 }
 
 void FakeTraining::AddDataSet(v1::DataSetDescription data_set) {
@@ -117,6 +123,17 @@ void FakeTraining::AwaitWatches(size_t count) const {
   mu_.Await(absl::Condition(&there));
 }
 
+void FakeTraining::AwaitHeldDownload() const {
+  const absl::MutexLock lock(&mu_);
+  mu_.Await(absl::Condition(&download_held_));
+}
+
+void FakeTraining::Hold(Context context) const {
+  while (!stopping_ && !context->IsCancelled()) {
+    mu_.AwaitWithTimeout(absl::Condition(&stopping_), absl::Milliseconds(20));
+  }
+}
+
 Status FakeTraining::Begin(const std::string& call) {
   calls_.push_back(call);
   if (failures_.empty()) {
@@ -137,7 +154,8 @@ Status FakeTraining::Change(const std::string& call, const std::string& id, v1::
   if (found == jobs_.end()) {
     return {grpc::StatusCode::NOT_FOUND, absl::StrCat("there is no job '", id, "'")};
   }
-  if (state != v1::JOB_STATE_UNSPECIFIED) {
+  if (state != v1::JOB_STATE_UNSPECIFIED &&
+      !(state == v1::JOB_STATE_CANCELLED && HasEnded(found->second.state()))) {
     found->second.set_state(state);
   }
   *response = found->second;
@@ -192,8 +210,8 @@ Status FakeTraining::WatchJob(Context context, const v1::WatchJobRequest* reques
   }
   const absl::MutexLock lock(&mu_);
   watched_from_.push_back(request->from_iteration());
-  while (stream.hold && !stopping_ && !context->IsCancelled()) {
-    mu_.AwaitWithTimeout(absl::Condition(&stopping_), absl::Milliseconds(20));
+  if (stream.hold) {
+    Hold(context);
   }
   return stream.end;
 }
@@ -246,7 +264,8 @@ Status FakeTraining::ListCheckpoints(Context, const v1::ListCheckpointsRequest*,
   return Begin("checkpoints");
 }
 
-Status FakeTraining::DownloadCheckpoint(Context, const v1::DownloadCheckpointRequest* request,
+Status FakeTraining::DownloadCheckpoint(Context context,
+                                        const v1::DownloadCheckpointRequest* request,
                                         grpc::ServerWriter<v1::FileChunk>* writer) {
   std::string file;
   uint64_t break_after = UINT64_MAX;
@@ -265,6 +284,11 @@ Status FakeTraining::DownloadCheckpoint(Context, const v1::DownloadCheckpointReq
     chunk.set_offset(offset);
     chunk.set_data(file.substr(offset, kPiece));
     writer->Write(chunk);
+    const absl::MutexLock lock(&mu_);
+    if (hold_downloads_) {
+      download_held_ = true;
+      Hold(context);
+    }
   }
   return Status::OK;
 }

@@ -40,6 +40,8 @@ class FakeTraining final : public v1::Training::Service {
   void AddCheckpoint(v1::CheckpointInfo info, std::string file);
   // Downloads and uploads break after so many bytes, once.
   void BreakTransferAfter(uint64_t bytes);
+  // Downloads stay open after their first piece, until the client goes.
+  void HoldDownloads();
   void AddDataSet(v1::DataSetDescription data_set);
   void AddWorker(v1::WorkerInfo worker);
   void SetEvaluation(v1::Evaluation evaluation);
@@ -55,6 +57,8 @@ class FakeTraining final : public v1::Training::Service {
   std::string checkpoint() const;
   std::vector<uint64_t> upload_offsets() const;
   void AwaitWatches(size_t count) const;
+  // Until a download is held.
+  void AwaitHeldDownload() const;
 
  private:
   using Context = grpc::ServerContext*;
@@ -88,7 +92,9 @@ class FakeTraining final : public v1::Training::Service {
 
   // Notes the call; the status that it is to fail with.
   grpc::Status Begin(const std::string& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Changes a job's state.
+  // Returns when the client has gone or the service stops.
+  void Hold(Context context) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Changes a job's state; one that has ended cannot be cancelled.
   grpc::Status Change(const std::string& call, const std::string& id, v1::JobState state,
                       v1::Job* response);
 
@@ -99,6 +105,8 @@ class FakeTraining final : public v1::Training::Service {
   std::vector<v1::CheckpointInfo> checkpoints_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, std::string> checkpoint_files_ ABSL_GUARDED_BY(mu_);
   uint64_t break_after_ ABSL_GUARDED_BY(mu_) = UINT64_MAX;
+  bool hold_downloads_ ABSL_GUARDED_BY(mu_) = false;
+  bool download_held_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<v1::DataSetDescription> data_sets_ ABSL_GUARDED_BY(mu_);
   std::vector<v1::WorkerInfo> workers_ ABSL_GUARDED_BY(mu_);
   v1::Evaluation evaluation_ ABSL_GUARDED_BY(mu_);

@@ -1,8 +1,11 @@
 // Commands about checkpoint and data set files.
+#include <csignal>
 #include <filesystem>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -82,6 +85,28 @@ TEST_F(FilesTest, CheckpointDownloadLeavesTheFile) {
   EXPECT_EQ(ReadFile(out), ReadFile(checkpoint_));
   EXPECT_THAT(RunProgram({"checkpoint", "list", "j1", "--coordinator", service.address()}).out,
               HasSubstr("j1@7        yes"));
+}
+
+TEST_F(FilesTest, ADownloadThatIsInterruptedLeavesNothingBehind) {
+  FakeTraining service;
+  v1::CheckpointInfo info;
+  info.set_job_id("j1");
+  info.set_iteration(7);
+  service.AddCheckpoint(info, ReadFile(checkpoint_));
+  service.HoldDownloads();
+  const std::string folder = folder_ / "downloads";
+  std::filesystem::create_directory(folder);
+  Outcome outcome;
+  std::thread program([&] {
+    outcome = RunProgram({"checkpoint", "download", "j1", "--out", folder + "/out.safetensors",
+                          "--coordinator", service.address()});
+  });
+  service.AwaitHeldDownload();
+  ::kill(::getpid(), SIGINT);
+  program.join();
+  EXPECT_EQ(outcome.code, 130);
+  EXPECT_EQ(outcome.err, "innerloop: interrupted\n");
+  EXPECT_TRUE(std::filesystem::is_empty(folder));
 }
 
 TEST_F(FilesTest, DataSetShowTellsClassesAndGroups) {

@@ -65,8 +65,10 @@ TEST_F(LocalTest, AChildIsInItsOwnProcessGroupWithSignalsUnblocked) {
   pthread_sigmask(SIG_BLOCK, &blocked, &before);
   ChildProcess child;
   std::string group;
-  const auto ending = child.Run({"/bin/sh", "-c", "ps -o pgid= -p $$ || echo $$; kill -TERM $$"},
-                                log_, [&](absl::string_view line) { group = std::string(line); });
+  const auto ending = child.Run(
+      {"/bin/sh", "-c",
+       "read -r pid name state parent group rest </proc/$$/stat; echo $group; kill -TERM $$"},
+      log_, [&](absl::string_view line) { group = std::string(line); });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   ASSERT_TRUE(ending.ok()) << ending.status();
   EXPECT_EQ(ending->ToString(), "was killed by signal 15 (Terminated)");

@@ -324,6 +324,18 @@ TEST_F(ProgressTest, ATerminalsLineIsDrawnOverAndCutToItsWidth) {
             "\r\x1b[K");
 }
 
+TEST_F(ProgressTest, WhatOthersWroteDoesNotSteerTheTerminal) {
+  LiveLine line({.out = &out_, .clock = &clock_});
+  Progress progress(line);
+  v1::JobEvents events = At(2);
+  events.mutable_job()->set_waiting_for("\x1b[1A\rworkers");
+  events.mutable_job()->add_warnings("\x1b[2J\nall is well");
+  progress.OnEvents(events);
+  EXPECT_EQ(out_.str(),
+            "warning: ?[2J all is well\n"
+            "iteration 2 of 70,000 (0 %), waiting: ?[1A?workers\n");
+}
+
 TEST_F(ProgressTest, EvaluationsStayAsLines) {
   LiveLine line({.out = &out_, .clock = &clock_});
   Progress progress(line);

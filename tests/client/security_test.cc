@@ -121,6 +121,19 @@ TEST_F(SecurityTest, CertificatesAreMadeAndShown) {
   EXPECT_THAT(bad.err, HasSubstr("no certificate"));
 }
 
+TEST_F(SecurityTest, NamesOfCertificatesAreUtf8) {
+  const std::string authority = folder_ / "authority";
+  ASSERT_EQ(RunProgram({"certs", "init", authority, "--name", "J\xc3\xb6rg"}).code, 0);
+  const Outcome latin = RunProgram({"certs", "issue", authority, "--role", "user", "--name",
+                                    "J\xf6rg", "--out", folder_ / "out"});
+  EXPECT_EQ(latin.code, 2);
+  EXPECT_EQ(latin.err, "innerloop: --name is not UTF-8, which certificates' names are in\n");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
+  const Outcome issued = RunProgram({"certs", "issue", authority, "--role", "user", "--name",
+                                     "J\xc3\xb6rg", "--out", folder_ / "out", "--format=json"});
+  EXPECT_EQ(json::parse(issued.out).at("name"), "J\xc3\xb6rg");
+}
+
 TEST_F(SecurityTest, AKeyIsLeftWithItsCertificateOrNotAtAll) {
   WriteFile(folder_ / "half/ca.pem", "another's");
   const Outcome made = RunProgram({"certs", "init", folder_ / "half"});

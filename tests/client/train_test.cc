@@ -247,6 +247,26 @@ TEST_F(TrainTest, CtrlCStopsAndSaysHowToGoOn) {
                                  HasSubstr("innerloop train " + job_ + " --state-dir " + state_)));
 }
 
+TEST_F(TrainTest, TheCommandToGoOnIsTheSameForAShell) {
+  service_.AddJob(Waves(v1::JOB_STATE_PAUSED, 30));
+  service_.AddWatch({.hold = true});
+  const std::string hash(64, 'a');
+  Outcome outcome;
+  std::thread program([&] {
+    outcome = Train({"--set", "evaluation.every=20", "--name", "it's mine", "--label", "try=3",
+                     "--note", "two\nlines", "--allow-model", hash, "--slots", "2", "--no-chart"});
+  });
+  service_.AwaitWatches(1);
+  ::kill(::getpid(), SIGINT);
+  program.join();
+  EXPECT_EQ(outcome.code, 130);
+  EXPECT_THAT(outcome.err,
+              HasSubstr("innerloop train " + job_ + " --state-dir " + state_ +
+                        R"( --set evaluation.every=20 --name 'it'\''s mine' --label try=3)"
+                        R"( --note $'two\nlines' --allow-model )" +
+                        hash + " --workers 1 --slots 2\n"));
+}
+
 TEST_F(TrainTest, ACoordinatorThatRefusesTheFolderIsBadInput) {
   folder_.WriteProgram("innerloop-coordinator", "echo 'the folder is in use' >&2; exit 2\n");
   const Outcome outcome = Train({});

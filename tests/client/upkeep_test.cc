@@ -1,6 +1,7 @@
 // Commands that look after jobs and coordinators.
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 
 #include <gmock/gmock.h>
 #include <google/protobuf/util/message_differencer.h>
@@ -9,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "client/commands/upkeep.h"
 #include "client/commands/words.h"
 #include "client/render/compare.h"
 #include "core/archive/backup.h"
@@ -135,6 +137,11 @@ TEST_F(UpkeepCommandsTest, LogsAreLinesWithTimeSeverityAndSource) {
   EXPECT_FALSE(upkeep_.read[0].follow());
 }
 
+TEST_F(UpkeepCommandsTest, EntriesOfALogDoNotSteerTheTerminal) {
+  Say(1, v1::LOG_SEVERITY_INFO, "\x1b]0;title\x07 of\nwindow");
+  EXPECT_THAT(Run({"logs", "j1"}).out, HasSubstr("worker-1: ?]0;title? of window\n"));
+}
+
 TEST_F(UpkeepCommandsTest, FollowingALogGoesOnBehindTheLastEntryWhenTheStreamBreaks) {
   Say(1, v1::LOG_SEVERITY_INFO, "one");
   Say(5, v1::LOG_SEVERITY_INFO, "two");
@@ -189,6 +196,14 @@ TEST_F(UpkeepCommandsTest, ABackupAppearsWhenItIsWholeAndIsRestored) {
   const Outcome again = RunProgram({"restore", file, "--state-dir", folder_ / "state"});
   EXPECT_NE(again.code, 0);
   EXPECT_THAT(again.err, HasSubstr("in use"));
+
+  // As Ctrl-C has it.
+  std::ostringstream nowhere;
+  Surroundings surroundings{.out = nowhere, .err = nowhere};
+  Session interrupted{.surroundings = surroundings};
+  interrupted.cancellation.Cancel(absl::CancelledError("interrupted"));
+  EXPECT_EQ(Restore(file, folder_ / "none", interrupted).code(), absl::StatusCode::kCancelled);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "none"));
 
   upkeep_.backup_ends = false;
   const Outcome broken = Run({"backup", "-o", folder_ / "broken.tar"});
@@ -304,10 +319,29 @@ TEST(CompareTest, ParametersAreEqualWhenTheHashesOfTheLastIterationAre) {
   EXPECT_EQ(ComparisonJson({a, b})["parameters_equal"], true);
   EXPECT_THAT(ComparisonText({a, b}),
               AllOf(HasSubstr("parameters equal"), HasSubstr("no differences")));
-  b.set_iteration(8);  // beyond its checkpoint
+  b.mutable_last_checkpoint()->set_parameters_sha256("abd");
   EXPECT_EQ(ComparisonJson({a, b})["parameters_equal"], false);
   b.mutable_final()->add_steps()->set_loss(0.5);
-  EXPECT_THAT(ComparisonText({a, b}), AllOf(HasSubstr("not equal"), HasSubstr("0.5000")));
+  EXPECT_THAT(ComparisonText({a, b}),
+              AllOf(HasSubstr("parameters not equal"), HasSubstr("0.5000")));
+}
+
+TEST(CompareTest, OfJobsBeyondTheirLastCheckpointItIsNotKnownWhetherParametersAreEqual) {
+  v1::Job a;
+  a.set_id("a");
+  a.set_iteration(7);
+  a.mutable_last_checkpoint()->set_iteration(7);
+  a.mutable_last_checkpoint()->set_parameters_sha256("abc");
+  v1::Job b = a;
+  b.set_id("b");
+  b.set_iteration(8);
+  EXPECT_TRUE(ComparisonJson({a, b})["parameters_equal"].is_null());
+  EXPECT_THAT(ComparisonText({a, b}),
+              HasSubstr("equality of parameters not known: no checkpoint has the last iteration of "
+                        "b\n"));
+  v1::Job c = a;
+  c.mutable_last_checkpoint()->set_parameters_sha256("abd");
+  EXPECT_EQ(ComparisonJson({a, b, c})["parameters_equal"], false) << "two that are known differ";
 }
 
 TEST_F(WordsCommandsTest, ComparingAsksForTwoJobsAtLeast) {

@@ -37,6 +37,21 @@ def make(programs, folder, page):
     subprocess.run([client, "report", run, "-o", page], check=True)
     data = json.loads(subprocess.check_output([client, "report", run, "--format=json"]))
     assert len(data["jobs"]) == 2 and data["groups"] == [{"name": '</script><b>one & two', "jobs": [0, 1]}], data["groups"]
+    return data
+
+
+def make_with_holes(programs, folder, page, data):
+    """The same jobs with a loss that is not finite, and with one job's curves broken off halfway."""
+    for job in data["jobs"]:
+        periodic = next(evaluation for evaluation in job["evaluations"] if evaluation["periodic"])
+        job["evaluations"] = [{**periodic, "iteration": iteration, "steps": [{"step": 2, "loss": loss, "loss_ci95": 0.0}]}
+                              for iteration, loss in ((60, 4.0), (120, None), (180, 3.0), (240, 1.0))]
+    for curve in data["jobs"][1]["curves"]:
+        curve["points"] = curve["points"][:len(curve["points"]) // 2]
+    file = os.path.join(folder, "holes.json")
+    with open(file, "w", encoding="utf-8") as out:
+        json.dump(data, out)
+    subprocess.run([os.path.join(programs, "innerloop"), "report", file, "-o", page], check=True)
 
 
 def check_text(page):
@@ -82,16 +97,33 @@ def check_page(browser, page):
     assert unnamed == 0, "everything that can be used has a name"
 
 
+def check_holes(browser, page):
+    browser.size(1280)
+    browser.open("file://" + page)
+    browser.settle()
+    marks = browser.run("return [...document.querySelectorAll('svg.plot')[0].querySelectorAll('circle')].map((mark) => mark.getAttribute('cy'))")
+    assert len(marks) == 3, "what follows a loss that is not finite is drawn"
+    # Both jobs measured the same, so that the whiskers have no length.
+    whiskers = browser.run("return [...document.querySelectorAll('svg.plot')[0].querySelectorAll('line:not([class])')]"
+                           ".map((line) => [line.getAttribute('y1'), line.getAttribute('y2')])")
+    assert whiskers == [[mark, mark] for mark in marks], f"marks are not smoothed: {marks} {whiskers}"
+    last = browser.run("const svg = document.querySelector('svg.plot'); svg.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowLeft'}));"
+                       "return svg.parentElement.querySelector('.readout').innerText")
+    assert re.search(r"training\s+[\d.e+-]+ over 1 seed\b", last), last
+
+
 def main():
     require("chromium", "chromedriver")
     programs, out = map(os.path.abspath, sys.argv[1:3])
     os.makedirs(out, exist_ok=True)
     page = os.path.join(out, "report.html")
+    holes = os.path.join(out, "report-with-holes.html")
     with tempfile.TemporaryDirectory() as folder:
-        make(programs, folder, page)
+        make_with_holes(programs, folder, holes, make(programs, folder, page))
     check_text(page)
     with Browser() as browser:
         check_page(browser, page)
+        check_holes(browser, holes)
         for width in (1280, 420):
             for dark in (False, True):
                 browser.size(width, dark=dark)

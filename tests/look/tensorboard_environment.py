@@ -16,7 +16,7 @@ def python_with_tensorboard(folder):
         return python
     try:
         venv.create(folder, with_pip=True, clear=True)
-    except subprocess.CalledProcessError:
+    except (subprocess.CalledProcessError, SystemExit):  # the latter is Debian's way without its package
         skip("Python makes no virtual environments here; apt-get install python3-venv")
     installed = subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES],
                                capture_output=True, text=True, check=False)

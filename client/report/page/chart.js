@@ -32,7 +32,7 @@ function makeChart(options) {
     return series.hollow ? svg("path", {d: `M${x} ${y - 5}L${x + 5} ${y}L${x} ${y + 5}L${x - 5} ${y}Z`, style}) : svg("circle", {cx: x, cy: y, r: 3.2, style});
   }
 
-  // Exponential moving average that starts without a bias; gaps stay.
+  // Exponential moving average that starts without a bias; gaps stay. Of curves: marks stand where they were measured.
   function smooth(points) {
     const weight = options.smooth ? settings.smoothing : 0;
     let sum = 0, norm = 0;
@@ -79,7 +79,8 @@ function makeChart(options) {
     const height = width < 420 ? 240 : 300;
     drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
     drawing.style.height = height + "px";
-    const visible = options.series.map((series, i) => ({...series, drawn: smooth(series.points), shown: shown[i]})).filter((series) => series.shown);
+    const visible = options.series.map((series, i) => ({...series, drawn: series.marks ? series.points : smooth(series.points), shown: shown[i]}))
+      .filter((series) => series.shown);
     const xs = visible.flatMap((series) => series.drawn.map((point) => point.x));
     const ys = visible.flatMap((series) => series.drawn.flatMap((point) => series.marks ? [point.y, point.low, point.high] : [point.y])).filter(usable);
     drawing.replaceChildren();

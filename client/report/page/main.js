@@ -34,6 +34,10 @@ function groupPoints(curves) {
   });
 }
 
+// What a group's jobs have at a point together. One has no deviation.
+const overSeeds = (point, isFraction) => point.jobs > 1 ? `${spread(point.y, (point.high - point.low) / 2, isFraction)} over ${point.jobs} seeds`
+  : `${text(point.y, isFraction)} over 1 seed`;
+
 // By group where there are several, by measure where a chart has several.
 function seriesLabel(group, name, title) {
   if (groups.length === 1) return name || title.toLowerCase();
@@ -48,7 +52,7 @@ function trainingSeries(key, name, extra, title) {
     const many = curves.length > 1;
     return [{label: seriesLabel(group, name, title), colour: colour(group.index), points: groupPoints(curves),
       seeds: many ? curves.map((curve) => bucketPoints(curve.points)) : [],
-      what: (point) => (many ? spread(point.y, (point.high - point.low) / 2, isFraction) + ` over ${point.jobs} seeds`
+      what: (point) => (many ? overSeeds(point, isFraction)
         : text(point.y, isFraction) + (point.first < point.last ? ` (${text(point.low, isFraction)} to ${text(point.high, isFraction)})` : "")), ...extra}];
   });
 }
@@ -63,7 +67,7 @@ function validationSeries(key) {
       const own = measured.filter((measure) => measure.x === x);
       const y = mean(own.map((measure) => measure[key]));
       const half = own.length > 1 ? deviation(own.map((measure) => measure[key])) : own[0][key + "_ci95"];
-      return {x, y, low: y - half, high: y + half, half};
+      return {x, y: Number.isFinite(y) ? y : null, low: y - half, high: y + half, half};
     });
     const name = `${found[0].split}, after ${measured[0].step} ${measured[0].step === 1 ? "step" : "steps"}`;
     return [{label: seriesLabel(group, name), colour: groups.length > 1 ? colour(group.index) : colour(1), dash: "6 4", marks: true, points,

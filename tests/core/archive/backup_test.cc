@@ -28,13 +28,20 @@ class Tar {
           return absl::OkStatus();
         }) {}
   void Add(const std::string& name, const std::string& data) {
+    AddUnlisted(name, data);
+    List(name, data);
+  }
+  void AddUnlisted(const std::string& name, const std::string& data) {
     ASSERT_TRUE(writer_.Begin(name, data.size(), absl::UnixEpoch()).ok());
     ASSERT_TRUE(writer_.Append(data).ok());
+  }
+  // In the manifest alone.
+  void List(const std::string& name, const std::string& data) {
     files_.push_back({{"name", name}, {"bytes", data.size()}, {"sha256", Sha256::Hex(data)}});
   }
   void AddManifest() {
     const nlohmann::json manifest = {{"format", "innerloop-backup-1"}, {"files", files_}};
-    Add("manifest.json", manifest.dump());
+    AddUnlisted("manifest.json", manifest.dump());
   }
   std::string Bytes() {
     EXPECT_TRUE(writer_.Finish().ok());
@@ -101,6 +108,45 @@ TEST_F(BackupTest, AFolderInUseIsRefusedAndAnEmptyOneTaken) {
   EXPECT_TRUE(Restore(bytes).ok());
 }
 
+TEST_F(BackupTest, WhatARestoringThatWasKilledLeftIsReplaced) {
+  const std::string bytes = BackUp({{"innerloop.db", "tables"}});
+  WriteFile(folder_ / "restored/restoring/innerloop.db", "tab");
+  WriteFile(folder_ / "restored/restoring/jobs/a/best", "");
+  const absl::StatusOr<Restored> restored = Restore(bytes);
+  ASSERT_TRUE(restored.ok()) << restored.status();
+  EXPECT_EQ(ReadFile(folder_ / "restored/innerloop.db"), "tables");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "restored/restoring"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "restored/jobs"));
+}
+
+TEST_F(BackupTest, AFileOfThatNameIsSomebodys) {
+  WriteFile(folder_ / "restored/restoring", "mine");
+  EXPECT_EQ(Restore(BackUp({{"innerloop.db", "tables"}})).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ReadFile(folder_ / "restored/restoring"), "mine");
+}
+
+TEST_F(BackupTest, WhoIsToldOfTheProgressMayEndTheRestoring) {
+  WriteFile(folder_ / "backup.tar", BackUp({{"innerloop.db", "tables"}, {"jobs/a/best", "x"}}));
+  const auto restored =
+      RestoreBackup(folder_ / "backup.tar", folder_ / "restored",
+                    [](uint64_t, uint64_t) { return absl::CancelledError("enough"); });
+  EXPECT_EQ(restored.status().code(), absl::StatusCode::kCancelled);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "restored"));
+}
+
+TEST_F(BackupTest, TwoRestoringsDoNotShareAFolder) {
+  WriteFile(folder_ / "backup.tar", BackUp({{"innerloop.db", "tables"}}));
+  const auto restored =
+      RestoreBackup(folder_ / "backup.tar", folder_ / "restored", [this](uint64_t, uint64_t) {
+        EXPECT_EQ(
+            RestoreBackup(folder_ / "backup.tar", folder_ / "restored", nullptr).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+        return absl::OkStatus();
+      });
+  EXPECT_TRUE(restored.ok()) << restored.status();
+}
+
 TEST_F(BackupTest, EveryCutOffBackupIsNoticed) {
   const std::string bytes = BackUp({{"innerloop.db", "tables"}, {"jobs/a/best", "x"}});
   for (const size_t size : {bytes.size() / 4, bytes.size() / 2, size_t{1536}, size_t{2048}}) {
@@ -112,12 +158,36 @@ TEST_F(BackupTest, EveryCutOffBackupIsNoticed) {
 }
 
 TEST_F(BackupTest, EveryDamagedByteOfAFileIsNoticed) {
-  std::string bytes = BackUp({{"innerloop.db", "the tables"}});
-  bytes[bytes.find("the tables") + 4] = 'T';
-  ExpectRefused(bytes, absl::StatusCode::kDataLoss, "'innerloop.db' is not what its manifest says");
+  const std::string data = "the tables";
+  std::string bytes = BackUp({{"innerloop.db", data}});
+  const size_t begin = bytes.find(data);
+  ASSERT_NE(begin, std::string::npos);
+  for (size_t i = 0; i < data.size(); ++i) {
+    SCOPED_TRACE(i);
+    const char good = bytes[begin + i];
+    bytes[begin + i] = static_cast<char>(good ^ (1 << i % 8));
+    ExpectRefused(bytes, absl::StatusCode::kDataLoss,
+                  "'innerloop.db' is not what its manifest says");
+    bytes[begin + i] = good;
+  }
+  EXPECT_TRUE(Restore(bytes).ok());
 }
 
 TEST_F(BackupTest, FilesThatTheManifestDoesNotListOrThatAreMissingAreNoticed) {
+  Tar missing;
+  missing.Add("innerloop.db", "tables");
+  missing.List("jobs/a/best", "x");
+  missing.AddManifest();
+  ExpectRefused(missing.Bytes(), absl::StatusCode::kDataLoss, "its file 'jobs/a/best' is missing");
+  Tar unlisted;
+  unlisted.Add("innerloop.db", "tables");
+  unlisted.AddUnlisted("jobs/a/best", "x");
+  unlisted.AddManifest();
+  ExpectRefused(unlisted.Bytes(), absl::StatusCode::kDataLoss,
+                "it holds files that its manifest does not list");
+}
+
+TEST_F(BackupTest, WhatFollowsTheManifestOrIsThereTwiceIsNoticed) {
   Tar more;
   more.Add("innerloop.db", "tables");
   more.AddManifest();
@@ -175,8 +245,22 @@ TEST_F(BackupTest, OtherFilesAreNoBackups) {
   Tar broken;
   broken.Add("manifest.json", "[");
   ExpectRefused(broken.Bytes(), absl::StatusCode::kDataLoss, "manifest cannot be read");
+  Tar other;
+  other.AddUnlisted("manifest.json", R"({"files": []})");
+  ExpectRefused(other.Bytes(), absl::StatusCode::kInvalidArgument, "its format is missing");
   const auto missing = RestoreBackup(folder_ / "nothing", folder_ / "restored", nullptr);
   EXPECT_EQ(missing.status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(BackupTest, AManifestThatWouldOverflowTheStackIsRefused) {
+  const std::string deep = std::string(250'000, '[') + std::string(250'000, ']');
+  for (const std::string& manifest :
+       {R"({"files": [], "format": )" + deep + "}",
+        R"({"format": "innerloop-backup-1", "files": [{"name": )" + deep + "}]}"}) {
+    Tar tar;
+    tar.AddUnlisted("manifest.json", manifest);
+    ExpectRefused(tar.Bytes(), absl::StatusCode::kDataLoss, "manifest cannot be read");
+  }
 }
 
 TEST_F(BackupTest, WhoTakesThePiecesMayEndIt) {

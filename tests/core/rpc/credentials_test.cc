@@ -80,6 +80,15 @@ TEST(Credentials, AKeyThatStrangersMayReadIsRefused) {
   EXPECT_THAT(Refusal(files), HasSubstr("chmod 600 " + files.key));
 }
 
+TEST(Credentials, TheirCertificatesEndIsTold) {
+  TestAuthority authority;
+  const absl::Duration left =
+      CertificateEnd(authority.Issue(kRoleUser, "ada", absl::Hours(4))).value() - absl::Now();
+  EXPECT_GT(left, absl::Hours(19));
+  EXPECT_LT(left, absl::Hours(21));
+  EXPECT_EQ(CertificateEnd({}).value(), absl::InfiniteFuture());
+}
+
 TEST(Credentials, ACertificateOutOfItsTimeIsRefused) {
   TestAuthority authority;
   EXPECT_THAT(Refusal(authority.Issue(kRoleUser, "ada", absl::Hours(48))), HasSubstr("expired on"));
