@@ -29,5 +29,6 @@ function(innerloop_test name)
     set(arg_TIMEOUT 300)
   endif()
   innerloop_program(${name} SOURCES ${arg_SOURCES} LIBS ${arg_LIBS} GTest::gmock GTest::gtest GTest::gtest_main)
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT ${arg_TIMEOUT})
+  # Tests of many values by their names or numbers: values may be of any type.
+  gtest_discover_tests(${name} NO_PRETTY_VALUES DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT ${arg_TIMEOUT})
 endfunction()

@@ -119,6 +119,13 @@ absl::StatusOr<float> NumberOf(const std::string& cell, const std::string& colum
   return value;
 }
 
+absl::Status CheckBytes(uint64_t bytes, uint64_t most) {
+  return bytes <= most
+             ? absl::OkStatus()
+             : Invalid("the rows up to here take more than ", most,
+                       " bytes of memory, the most of one table; leave out rows or columns");
+}
+
 absl::StatusOr<CsvColumns> ChooseColumns(const CsvImportOptions& options,
                                          const std::vector<std::string>& header) {
   INNERLOOP_ASSIGN_OR_RETURN(const Places places, PlacesOf(header));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,11 +23,13 @@ struct CsvColumns {
 // Whether a cell is a decimal number, as "-2.5e3": not hexadecimal, "inf" or "nan". Beyond double's
 // range it is infinite.
 bool ParseDecimal(const std::string& cell, double& number);
-// INVALID_ARGUMENT, naming the column, for what is no such number or beyond float32.
-absl::StatusOr<float> NumberOf(const std::string& cell, const std::string& column);
-
 // The number in a cell of this column. INVALID_ARGUMENT when it is none, or beyond float32's range.
 absl::StatusOr<float> NumberOf(const std::string& cell, const std::string& column);
+
+// What a text takes where it is kept.
+inline uint64_t BytesOfText(const std::string& text) { return sizeof(text) + text.size(); }
+// INVALID_ARGUMENT when the rows up to here take more than `most` bytes.
+absl::Status CheckBytes(uint64_t bytes, uint64_t most);
 
 // INVALID_ARGUMENT says which column is missing, there twice, or asked for twice.
 absl::StatusOr<CsvColumns> ChooseColumns(const CsvImportOptions& options,

@@ -25,8 +25,12 @@ constexpr size_t kMostClassEntries = 1000;
 class Numbering {
  public:
   int64_t Of(const std::string& text) {
-    return numbers_.emplace(text, static_cast<int64_t>(numbers_.size())).first->second;
+    const auto [place, fresh] = numbers_.emplace(text, static_cast<int64_t>(numbers_.size()));
+    bytes_ += fresh ? BytesOfText(text) + sizeof(place->second) : 0;
+    return place->second;
   }
+  // That the texts and their numbers take.
+  uint64_t bytes() const { return bytes_; }
   // The texts, sorted; `renumbered` maps numbers to places among them.
   std::vector<std::string> Sorted(std::vector<int64_t>& renumbered) const {
     std::vector<std::string> texts;
@@ -44,6 +48,7 @@ class Numbering {
 
  private:
   absl::flat_hash_map<std::string, int64_t> numbers_;
+  uint64_t bytes_ = 0;
 };
 
 // Rows as they come.
@@ -58,6 +63,12 @@ struct Rows {
   Numbering group_names;
   int64_t count = 0;
   int64_t skipped = 0;
+
+  uint64_t bytes() const {
+    return (features.size() + targets.size()) * sizeof(float) +
+           (labels.size() + groups.size()) * sizeof(int64_t) + classes.bytes() +
+           group_names.bytes();
+  }
 };
 
 // The first of the columns whose cell is empty, or npos.
@@ -110,7 +121,7 @@ absl::Status AddRow(const std::vector<std::string>& cells, const std::vector<std
     rows.groups.push_back(rows.group_names.Of(cells[*columns.group]));
   }
   ++rows.count;
-  return absl::OkStatus();
+  return CheckBytes(rows.bytes(), options.max_bytes);
 }
 
 absl::Status CheckOptions(const CsvImportOptions& options) {

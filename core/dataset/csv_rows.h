@@ -12,6 +12,8 @@ namespace innerloop {
 
 struct CsvRows {
   int64_t count = 0;
+  // Each row's place in the file, from 1 behind the first line.
+  std::vector<int64_t> places;
   // One after the other, as many for each row as there are feature columns.
   std::vector<float> features;
   int64_t width = 0;
@@ -20,13 +22,16 @@ struct CsvRows {
   std::vector<float> targets;
   // Names of the target columns.
   std::vector<std::string> target_names;
+  // Each row's group; empty when the options name no group column, or the file has none of that
+  // name.
+  std::vector<std::string> groups;
 };
 
 // The names in the file's first line.
 absl::StatusOr<std::vector<std::string>> ReadCsvHeader(const std::string& path);
 
-// Reads the columns that the options name (no targets: none). Its group column may be missing.
-// Statuses as of ImportCsv.
-absl::StatusOr<CsvRows> ReadCsvRows(CsvImportOptions options);
+// Reads the columns that the options name (no targets: none). Its group column may be missing,
+// unless rows `of_group` alone are wanted (empty: all). Statuses as of ImportCsv.
+absl::StatusOr<CsvRows> ReadCsvRows(CsvImportOptions options, const std::string& of_group = "");
 
 }  // namespace innerloop

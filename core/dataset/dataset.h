@@ -9,7 +9,7 @@
 // "class_groups" (JSON array: the group of each class; empty where classes have none, and for
 // grouped data); "preparation" (JSON array of "key=value"); "splits" (JSON object: split name ->
 // {"train": [indices], "validation": [...], "test": [...]}, of classes, for grouped data of
-// groups); "crc32c" (as in core/tensor/safetensors.h).
+// groups); "crc32c" (as in core/tensor/safetensors.h). An entry has at most 16 MiB.
 #pragma once
 
 #include <cstdint>

@@ -11,6 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/support/json_depth.h"
 #include "core/support/status_macros.h"
 
 namespace innerloop {
@@ -33,27 +34,73 @@ bool Holds(const Json& value, uint32_t /*type*/) {
   return value.is_number_unsigned() && value.get<uint64_t>() <= UINT32_MAX;
 }
 
+absl::Status OtherForm(absl::string_view key) {
+  return Invalid("the metadata '", key, "' has another form than a data set's");
+}
+
 // A JSON array whose elements are all of type T.
 template <typename T>
 absl::Status ReadArray(const Json& json, absl::string_view key, std::vector<T>& values) {
   const auto fits = [](const Json& value) { return Holds(value, T()); };
   if (!json.is_array() || !std::all_of(json.begin(), json.end(), fits)) {
-    return Invalid("the metadata '", key, "' has another form than a data set's");
+    return OtherForm(key);
   }
   values = json.get<std::vector<T>>();
   return absl::OkStatus();
 }
 
-absl::StatusOr<Json> Parse(const std::map<std::string, std::string>& metadata, const char* key) {
+absl::Status CheckLength(absl::string_view key, const std::string& text) {
+  return text.size() <= kMaxDatasetMetadata
+             ? absl::OkStatus()
+             : Invalid("the metadata '", key, "' has ", text.size(), " bytes, more than ",
+                       kMaxDatasetMetadata, "; fewer or shorter names take less");
+}
+
+absl::StatusOr<Json> Parse(const std::map<std::string, std::string>& metadata, const char* key,
+                           int levels) {
   const auto found = metadata.find(key);
   if (found == metadata.end()) {
     return Invalid("the metadata '", key, "' is missing");
+  }
+  INNERLOOP_RETURN_IF_ERROR(CheckLength(key, found->second));
+  if (!NestsWithin(found->second, levels)) {
+    return Invalid("the metadata '", key, "' has arrays or objects inside one another more than ",
+                   levels, " deep");
   }
   Json json = Json::parse(found->second, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) {
     return Invalid("the metadata '", key, "' is no JSON");
   }
   return json;
+}
+
+template <typename T>
+absl::Status ReadList(const std::map<std::string, std::string>& metadata, const char* key,
+                      std::vector<T>& values) {
+  INNERLOOP_ASSIGN_OR_RETURN(const Json json, Parse(metadata, key, /*levels=*/1));
+  return ReadArray(json, key, values);
+}
+
+absl::Status ReadSplits(const std::map<std::string, std::string>& metadata,
+                        std::map<std::string, ClassLists>& splits) {
+  constexpr char kKey[] = "splits";
+  INNERLOOP_ASSIGN_OR_RETURN(const Json json, Parse(metadata, kKey, /*levels=*/3));
+  if (!json.is_object()) {
+    return OtherForm(kKey);
+  }
+  for (const auto& [name, parts] : json.items()) {
+    ClassLists& lists = splits[name];
+    for (auto [part, list] : {std::pair{"train", &lists.train},
+                              {"validation", &lists.validation},
+                              {"test", &lists.test}}) {
+      const auto found = parts.find(part);
+      if (found == parts.end()) {
+        return OtherForm(kKey);
+      }
+      INNERLOOP_RETURN_IF_ERROR(ReadArray(*found, kKey, *list));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckNames(absl::string_view what, const std::vector<std::string>& names) {
@@ -204,13 +251,18 @@ absl::StatusOr<std::map<std::string, std::string>> DatasetMetadata(const Dataset
       splits[name] = {
           {"train", lists.train}, {"validation", lists.validation}, {"test", lists.test}};
     }
-    return std::map<std::string, std::string>{{"format", kDatasetFormat},
-                                              {"name", content.name},
-                                              {"class_names", Json(content.class_names).dump()},
-                                              {"class_groups", Json(content.class_groups).dump()},
-                                              {"group_names", Json(content.group_names).dump()},
-                                              {"preparation", Json(content.preparation).dump()},
-                                              {"splits", splits.dump()}};
+    std::map<std::string, std::string> metadata = {
+        {"format", kDatasetFormat},
+        {"name", content.name},
+        {"class_names", Json(content.class_names).dump()},
+        {"class_groups", Json(content.class_groups).dump()},
+        {"group_names", Json(content.group_names).dump()},
+        {"preparation", Json(content.preparation).dump()},
+        {"splits", splits.dump()}};
+    for (const auto& [key, text] : metadata) {
+      INNERLOOP_RETURN_IF_ERROR(CheckLength(key, text));
+    }
+    return metadata;
   } catch (const Json::exception& error) {
     return Invalid("a class, group or split has a name that is no UTF-8: ", error.what());
   }
@@ -223,28 +275,11 @@ absl::Status ReadDatasetMetadata(const std::map<std::string, std::string>& metad
     return Invalid("the metadata 'name' is missing");
   }
   content.name = name->second;
-  INNERLOOP_ASSIGN_OR_RETURN(const Json class_names, Parse(metadata, "class_names"));
-  INNERLOOP_RETURN_IF_ERROR(ReadArray(class_names, "class_names", content.class_names));
-  INNERLOOP_ASSIGN_OR_RETURN(const Json class_groups, Parse(metadata, "class_groups"));
-  INNERLOOP_RETURN_IF_ERROR(ReadArray(class_groups, "class_groups", content.class_groups));
-  INNERLOOP_ASSIGN_OR_RETURN(const Json group_names, Parse(metadata, "group_names"));
-  INNERLOOP_RETURN_IF_ERROR(ReadArray(group_names, "group_names", content.group_names));
-  INNERLOOP_ASSIGN_OR_RETURN(const Json preparation, Parse(metadata, "preparation"));
-  INNERLOOP_RETURN_IF_ERROR(ReadArray(preparation, "preparation", content.preparation));
-  INNERLOOP_ASSIGN_OR_RETURN(const Json splits, Parse(metadata, "splits"));
-  if (!splits.is_object()) {
-    return Invalid("the metadata 'splits' has another form than a data set's");
-  }
-  for (const auto& [split, parts] : splits.items()) {
-    ClassLists& lists = content.splits[split];
-    for (auto [part, list] : {std::pair{"train", &lists.train},
-                              {"validation", &lists.validation},
-                              {"test", &lists.test}}) {
-      INNERLOOP_RETURN_IF_ERROR(
-          ReadArray(parts.is_object() ? parts.value(part, Json()) : Json(), "splits", *list));
-    }
-  }
-  return absl::OkStatus();
+  INNERLOOP_RETURN_IF_ERROR(ReadList(metadata, "class_names", content.class_names));
+  INNERLOOP_RETURN_IF_ERROR(ReadList(metadata, "class_groups", content.class_groups));
+  INNERLOOP_RETURN_IF_ERROR(ReadList(metadata, "group_names", content.group_names));
+  INNERLOOP_RETURN_IF_ERROR(ReadList(metadata, "preparation", content.preparation));
+  return ReadSplits(metadata, content.splits);
 }
 
 absl::Status CheckDataset(const DatasetContent& content, const ExampleColumns& columns) {

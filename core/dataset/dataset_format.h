@@ -2,6 +2,7 @@
 // writing.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -15,10 +16,16 @@ namespace innerloop {
 
 inline constexpr char kDatasetFormat[] = "innerloop-dataset-1";
 
-// All keys but "crc32c". INVALID_ARGUMENT when a name is no UTF-8.
+// Most bytes of one metadata entry: room for a million names of a dozen characters, or a split of
+// two million groups. As JSON it takes up to forty times as much memory while it is read.
+inline constexpr size_t kMaxDatasetMetadata = size_t{16} << 20;
+
+// All keys but "crc32c". INVALID_ARGUMENT when a name is no UTF-8, or an entry would be longer than
+// kMaxDatasetMetadata.
 absl::StatusOr<std::map<std::string, std::string>> DatasetMetadata(const DatasetContent& content);
 
-// Fills in the fields that DatasetMetadata wrote.
+// Fills in the fields that DatasetMetadata wrote. INVALID_ARGUMENT, one line, for entries of
+// another form, longer ones and nested deeper ones.
 absl::Status ReadDatasetMetadata(const std::map<std::string, std::string>& metadata,
                                  DatasetContent& content);
 

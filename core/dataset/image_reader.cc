@@ -16,8 +16,6 @@ namespace innerloop {
 namespace {
 
 constexpr uint64_t kMaxImageFile = uint64_t{64} << 20;
-// The data set is made in memory, once as it comes and once sorted.
-constexpr uint64_t kMaxInputs = uint64_t{16} << 30;
 constexpr int64_t kProgressEvery = 1000;
 
 std::vector<std::string> Components(absl::string_view path) {

@@ -1,6 +1,7 @@
 // Makes data sets from what people have.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -9,6 +10,10 @@
 #include "core/dataset/dataset.h"
 
 namespace innerloop {
+
+// Most bytes that an import keeps of what it reads, so that a small compressed file cannot fill the
+// memory. The data set is made there, once as it comes and once sorted.
+inline constexpr uint64_t kMaxInputs = uint64_t{16} << 30;
 
 // Called now and then with the number of examples read so far. May be null.
 using ImportProgress = std::function<void(int64_t examples)>;
@@ -62,12 +67,14 @@ struct CsvImportOptions {
   // Leave out rows with an empty cell in a column that is used, instead of refusing them. The
   // preparation says how many there were.
   bool skip_missing = false;
+  // Most bytes of memory that its rows may take.
+  uint64_t max_bytes = kMaxInputs;
 };
 // Classes and groups are sorted by name; the rows of a class (with groups: of a group) keep the
 // file's order. INVALID_ARGUMENT, "FILE:LINE: ..." where there is a line: cells that are empty or
 // no numbers, columns that are unknown (with the nearest known one) or given twice, rows of another
-// length than the first line's, no rows at all, numbers that float32 does not hold, regression
-// without groups.
+// length than the first line's, no rows at all, too many for `max_bytes`, numbers that float32 does
+// not hold, regression without groups.
 //
 // `hints`, if not null, is set to what may have been meant otherwise, one line each: a target of
 // quantities without `regression`, one class alone, a feature that looks like a group.

@@ -1,5 +1,6 @@
 #include "core/job/job_spec.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 
@@ -41,6 +42,22 @@ class FirstError final : public google::protobuf::io::ErrorCollector {
   std::string text_;
 };
 
+// The Vinyals lists have Omniglot's classes four times, once for each rotation: "NAME/rot090".
+absl::string_view WithoutRotation(absl::string_view name) {
+  constexpr absl::string_view kMark = "/rot";
+  constexpr size_t kDigits = 3;
+  if (name.size() < kMark.size() + kDigits) {
+    return name;
+  }
+  const size_t begin = name.size() - kMark.size() - kDigits;
+  absl::string_view end = name.substr(begin);
+  return absl::ConsumePrefix(&end, kMark) &&
+                 std::all_of(end.begin(), end.end(),
+                             [](unsigned char c) { return absl::ascii_isdigit(c); })
+             ? name.substr(0, begin)
+             : name;
+}
+
 absl::Status ReadClassNames(const std::string& folder, const std::string& path,
                             google::protobuf::RepeatedPtrField<std::string>* names) {
   if (path.empty()) {
@@ -50,10 +67,7 @@ absl::Status ReadClassNames(const std::string& folder, const std::string& path,
   INNERLOOP_ASSIGN_OR_RETURN(const std::string text, FileSystem::Real().Read(full, kMaxTextBytes));
   std::string last;
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
-    line = absl::StripAsciiWhitespace(line);
-    if (const size_t rotation = line.rfind("/rot"); rotation != absl::string_view::npos) {
-      line = line.substr(0, rotation);
-    }
+    line = WithoutRotation(absl::StripAsciiWhitespace(line));
     if (line.empty() || line == last) {
       continue;
     }

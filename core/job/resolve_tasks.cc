@@ -1,8 +1,7 @@
-#include <algorithm>
-
 #include "core/job/checks.h"
 #include "core/job/resolve_parts.h"
 #include "core/job/task_view.h"
+#include "core/job/usable_classes.h"
 #include "core/support/counted.h"
 #include "core/support/status_macros.h"
 
@@ -83,6 +82,13 @@ absl::Status ResolveEpisodes(v1::EpisodeTasks& tasks) {
   return CheckSplit("tasks.episodes.split", "classes", tasks.split());
 }
 
+// The most examples that any class can have. Which classes are used, and how many examples each of
+// them has, only the data itself tells.
+uint64_t MostExamplesOfAClass(const v1::DataSetDescription& data_set) {
+  const uint64_t others = (data_set.classes() - uint64_t{1}) * data_set.smallest_class();
+  return data_set.examples() > others ? data_set.examples() - others : 0;
+}
+
 absl::Status CheckEpisodesAgainstDataSet(const v1::JobSpec& spec,
                                          const v1::DataSetDescription& data_set) {
   const v1::EpisodeTasks& tasks = spec.tasks().episodes();
@@ -95,19 +101,20 @@ absl::Status CheckEpisodesAgainstDataSet(const v1::JobSpec& spec,
     return absl::InvalidArgumentError(absl::StrCat("tasks.episodes.dataset '", tasks.dataset(),
                                                    "' has no classes to draw episodes from"));
   }
-  if (tasks.ways() > data_set.classes()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("tasks.episodes.ways is ", tasks.ways(), "; the data set '", tasks.dataset(),
-                     "' has ", Counted(data_set.classes(), "class", "classes")));
+  const auto rotations = static_cast<uint64_t>(RotationsPerClass(tasks, v1::SPLIT_TRAIN));
+  if (tasks.ways() > rotations * data_set.classes()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "tasks.episodes.ways is ", tasks.ways(), "; the data set '", tasks.dataset(), "' has ",
+        Counted(data_set.classes(), "class", "classes"),
+        rotations > 1 ? absl::StrCat(", ", rotations, " times as many with their rotations") : ""));
   }
-  const uint64_t shots = std::max<uint64_t>(tasks.shots(), TrainingShots(spec));
-  if (shots + tasks.queries() > data_set.smallest_class()) {
+  const uint64_t shots = TrainingShots(spec);
+  if (const uint64_t most = MostExamplesOfAClass(data_set); shots + tasks.queries() > most) {
     return absl::InvalidArgumentError(absl::StrCat(
         "training takes ", Counted(shots, "shot"),
         NeedsSecondSupport(spec.objective()) ? " (two support sets, for the contrastive term)" : "",
-        " and ", Counted(tasks.queries(), "query", "queries"),
-        " per class; the smallest class of '", tasks.dataset(), "' has ",
-        Counted(data_set.smallest_class(), "example")));
+        " and ", Counted(tasks.queries(), "query", "queries"), " per class; no class of '",
+        tasks.dataset(), "' has more than ", Counted(most, "example")));
   }
   if (tasks.rotations() != v1::EpisodeTasks::ROTATIONS_NONE &&
       (data_set.example_shape_size() != 3 ||

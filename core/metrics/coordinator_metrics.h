@@ -44,7 +44,7 @@ inline constexpr Definition kJobIteration = {
     "innerloop_job_iteration",
     Type::kGauge,
     "iterations",
-    "Version of the job's parameters: outer steps done over all restarts.",
+    "Version of the job's parameters: iterations done over all restarts, skipped ones too.",
     {kJob}};
 inline constexpr Definition kJobTarget = {"innerloop_job_target_iterations",
                                           Type::kGauge,
@@ -54,9 +54,10 @@ inline constexpr Definition kJobTarget = {"innerloop_job_target_iterations",
 inline constexpr Definition kMetaLoss = {"innerloop_meta_loss",
                                          Type::kGauge,
                                          "the loss's own",
-                                         "What is minimised, over the last second's iterations: "
-                                         "the meta-objective's value where the job "
-                                         "has one, else the mean query loss after adaptation.",
+                                         "Over the last second's iterations: the objective's value "
+                                         "where the job has objective.terms, else the mean query "
+                                         "loss after adaptation; of pretraining the loss of the "
+                                         "unadapted model.",
                                          {kJob}};
 inline constexpr Definition kMetaAccuracy = {
     "innerloop_meta_accuracy",
@@ -75,7 +76,7 @@ inline constexpr Definition kQueryLoss = {
     Type::kGauge,
     "the loss's own",
     "Mean query loss of training tasks. Before adaptation it is measured in every 16th iteration; "
-    "after adaptation, in jobs that minimise it.",
+    "after adaptation, in jobs without objective.terms, where it is innerloop_meta_loss.",
     {kJob, kAdaptation}};
 inline constexpr Definition kUpdateNorm = {
     "innerloop_update_norm",
@@ -106,11 +107,12 @@ inline constexpr Definition kEvaluationIteration = {
     "iterations",
     "Version of the parameters in the latest scheduled evaluation.",
     {kJob, kSchedule, kSplit}};
-inline constexpr Definition kIterations = {"innerloop_iterations_total",
-                                           Type::kCounter,
-                                           "iterations",
-                                           "Iterations done since the coordinator took up the job.",
-                                           {kJob}};
+inline constexpr Definition kIterations = {
+    "innerloop_iterations_total",
+    Type::kCounter,
+    "iterations",
+    "Iterations done since the coordinator took up the job, skipped ones too.",
+    {kJob}};
 inline constexpr Definition kSkipped = {
     "innerloop_skipped_iterations_total",
     Type::kCounter,
@@ -178,11 +180,13 @@ inline constexpr Definition kCheckpointFailures = {"innerloop_checkpoint_failure
 
 inline constexpr Definition kJobs = {
     "innerloop_jobs", Type::kGauge, "jobs", "Jobs by state.", {kJobState}};
-inline constexpr Definition kWorkers = {"innerloop_workers",
-                                        Type::kGauge,
-                                        "workers",
-                                        "Workers by state; lost ones of the last 10 minutes.",
-                                        {Label{"state", "connected|draining|lost"}}};
+inline constexpr Definition kWorkers = {
+    "innerloop_workers",
+    Type::kGauge,
+    "workers",
+    "Workers by state; lost are those that went without a word, or hung, in "
+    "the last 10 minutes.",
+    {Label{"state", "connected|draining|lost"}}};
 inline constexpr Definition kWorkersConnected = {"innerloop_workers_connected_total",
                                                  Type::kCounter, "connections",
                                                  "Connections of workers that were accepted."};
@@ -190,8 +194,8 @@ inline constexpr Definition kWorkersGone = {
     "innerloop_workers_gone_total",
     Type::kCounter,
     "connections",
-    "Connections of workers that ended: the worker had drained, its stream broke, it was silent "
-    "for longer than --worker-timeout, or it had a shard for longer than "
+    "Connections of workers that ended: the worker had said that it leaves, its stream broke, it "
+    "was silent for longer than --worker-timeout, or it had a work item for longer than "
     "limits.shard_timeout_seconds.",
     {Label{"reason", "left|lost|silent|hung"}}};
 inline constexpr Definition kSlots = {"innerloop_slots",
@@ -199,10 +203,12 @@ inline constexpr Definition kSlots = {"innerloop_slots",
                                       "slots",
                                       "Slots of connected workers.",
                                       {Label{"state", "busy|free"}}};
-inline constexpr Definition kBytesSent = {"innerloop_bytes_sent_total", Type::kCounter, "bytes",
-                                          "Bytes of messages sent to workers."};
+inline constexpr Definition kBytesSent = {
+    "innerloop_bytes_sent_total", Type::kCounter, "bytes",
+    "Bytes of messages sent on workers' streams, without files that they fetch."};
 inline constexpr Definition kBytesReceived = {"innerloop_bytes_received_total", Type::kCounter,
-                                              "bytes", "Bytes of messages received from workers."};
+                                              "bytes",
+                                              "Bytes of messages received on workers' streams."};
 inline constexpr Definition kDiskFree = {
     "innerloop_state_disk_free_bytes", Type::kGauge, "bytes",
     "Free space on the disk of the state folder, as far as the coordinator may use it."};

@@ -29,21 +29,23 @@ inline constexpr Definition kWorkerWork = {
     "innerloop_worker_work_items_total",
     Type::kCounter,
     "work items",
-    "Work items (shards, evaluation shards, initialisations) computed.",
+    "Work items (shards, evaluation shards, initialisations, adaptations) computed.",
     {Label{"outcome", "done|failed"}}};
 inline constexpr Definition kWorkerSeconds = {"innerloop_worker_compute_seconds", Type::kHistogram,
                                               "seconds", "Time that a work item computed."};
-inline constexpr Definition kWorkerBytes = {"innerloop_worker_bytes_total",
-                                            Type::kCounter,
-                                            "bytes",
-                                            "Bytes of messages to and from the coordinator.",
-                                            {Label{"direction", "sent|received"}}};
+inline constexpr Definition kWorkerBytes = {
+    "innerloop_worker_bytes_total",
+    Type::kCounter,
+    "bytes",
+    "Bytes of messages on the stream to and from the coordinator, without "
+    "files that are fetched.",
+    {Label{"direction", "sent|received"}}};
 inline constexpr Definition kWorkerParameterBytes = {
     "innerloop_worker_parameter_bytes", Type::kGauge, "bytes",
     "Parameters held, over all jobs and versions."};
-inline constexpr Definition kWorkerCacheBytes = {"innerloop_worker_data_set_cache_bytes",
-                                                 Type::kGauge, "bytes",
-                                                 "Data sets in the cache folder."};
+inline constexpr Definition kWorkerCacheBytes = {
+    "innerloop_worker_data_set_cache_bytes", Type::kGauge, "bytes",
+    "Data sets and users' models in the cache folder."};
 
 inline constexpr std::array kOnWorker = {
     &kWorkerBuildInfo,      &kWorkerConnected, &kWorkerReconnects, &kWorkerSlots,

@@ -18,8 +18,10 @@ class FileSystem {
  public:
   virtual ~FileSystem() = default;
 
-  // Makes `path` hold the pieces one after the other, durably and whole or not at all: a temporary
-  // file in the same folder, fsync, rename, fsync of the folder. Nothing is left behind on failure.
+  // Makes `path` hold the pieces one after the other, durably: a temporary file in the same folder,
+  // fsync, rename, fsync of the folder. On failure nothing half-done is left behind: `path` holds
+  // what it held, or, when the folder's fsync alone failed, all of the new, which may not outlast a
+  // power cut.
   virtual absl::Status Replace(const std::string& path,
                                absl::Span<const absl::string_view> pieces) const = 0;
   // NOT_FOUND when there is none; RESOURCE_EXHAUSTED when it is longer than `limit` bytes.

@@ -15,6 +15,7 @@
 namespace innerloop::integration {
 namespace {
 
+using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 std::string WriteText(const std::string& path, const std::string& text) {
@@ -72,6 +73,7 @@ class AdaptTest : public Cluster {
 
 TEST(Adapt, AWaveFitsItsPointsAndIsTakenAway) {
   const std::string folder = NewFolder();
+  const std::string mark = NewMark();
   const nlohmann::json trained =
       Result(RunToEnd("innerloop", TrainArguments("sinusoid_maml", folder + "/run",
                                                   {"--workers", "1", "--set", "iterations=2000",
@@ -83,7 +85,7 @@ TEST(Adapt, AWaveFitsItsPointsAndIsTakenAway) {
     std::vector<std::string> arguments = {"adapt", checkpoint, "--support", support,    "--query",
                                           queries, "--steps",  steps,       "--format", "json"};
     arguments.insert(arguments.end(), more.begin(), more.end());
-    return Result(RunToEnd("innerloop", arguments));
+    return Result(RunToEnd("innerloop", arguments, {mark}));
   };
   const nlohmann::json before = adapt("0", {});
   const nlohmann::json after = adapt("10", {"--out", folder + "/wave.pt"});
@@ -91,7 +93,7 @@ TEST(Adapt, AWaveFitsItsPointsAndIsTakenAway) {
   EXPECT_THAT(after.at("support_losses"), SizeIs(11));
   EXPECT_THAT(after.at("predictions"), SizeIs(9));
   EXPECT_EQ(ReadText(folder + "/wave.pt").substr(0, 2), "PK") << "TorchScript is a zip archive";
-  EXPECT_FALSE(AnyProcessMentions("coordinator --state-dir " + folder));
+  EXPECT_THAT(ProcessesWith(mark), IsEmpty());
 }
 
 TEST_F(AdaptTest, DrawingsOfNewClassesAreTold) {

@@ -162,15 +162,19 @@ Outcome RunToEnd(const std::string& program, const std::vector<std::string>& arg
   return Process(program, arguments, environment).Wait();
 }
 
-bool AnyProcessMentions(const std::string& text) {
-  const std::string self = std::to_string(getpid());
+std::string NewMark() { return "INNERLOOP_TEST_MARK=" + NewFolder(); }
+
+std::vector<pid_t> ProcessesWith(const std::string& mark) {
+  std::vector<pid_t> found;
   for (const auto& entry : fs::directory_iterator("/proc")) {
     const std::string pid = entry.path().filename().string();
-    if (IsNumber(pid) && pid != self && CommandLine(pid).find(text) != std::string::npos) {
-      return true;
+    // Variables end with a zero; what has ended has none.
+    if (IsNumber(pid) &&
+        ReadFile("/proc/" + pid + "/environ").find(mark + '\0') != std::string::npos) {
+      found.push_back(std::atoi(pid.c_str()));
     }
   }
-  return false;
+  return found;
 }
 
 std::string JobPath(const std::string& name) {

@@ -56,8 +56,12 @@ class Process {
 Outcome RunToEnd(const std::string& program, const std::vector<std::string>& arguments,
                  const std::vector<std::string>& environment = {});
 
-// Whether any process of the machine has `text` in its command line (this one excepted).
-bool AnyProcessMentions(const std::string& text);
+// A variable for the environment of a program, "NAME=VALUE", by which its processes can be told
+// from all others: children hand it on, whatever they are called and wherever they run.
+std::string NewMark();
+
+// The processes of the machine, ended ones excepted, that have the variable in their environment.
+std::vector<pid_t> ProcessesWith(const std::string& mark);
 
 // A fresh folder that is removed at the end of the program.
 std::string NewFolder();

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tests/integration/killing.h"
@@ -16,7 +17,11 @@
 namespace innerloop::integration {
 namespace {
 
-// Waits, when it is destroyed, until processes that are no children of this one have ended.
+using ::testing::Ge;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+// Waits, when it is destroyed, until these processes have ended, whosever children they are.
 class EndOf {
  public:
   explicit EndOf(const std::vector<pid_t>& processes) {
@@ -133,20 +138,23 @@ TEST(SameBits, WhenTheCoordinatorIsKilledMidwayAndStartedAgain) {
 TEST(SameBits, WhenTheWholeRunIsKilledAndStartedAgain) {
   const std::string undisturbed = Sha256Of(TrainWith("sinusoid_maml", Long({}), 2, 1));
   const std::string folder = NewFolder();
+  const std::string mark = NewMark();
   const std::vector<std::string> arguments =
       TrainArguments("sinusoid_maml", folder, Long({"--workers", "2"}));
   {
-    Process run("innerloop",
-                PlainTrainArguments("sinusoid_maml", folder, Long({"--workers", "2"})));
-    ASSERT_NE(run.AwaitLine("meta-loss"), "");
+    Process run("innerloop", PlainTrainArguments("sinusoid_maml", folder, Long({"--workers", "2"})),
+                {mark});
+    ASSERT_TRUE(AwaitCheckpoint(run, folder));
+    const std::vector<pid_t> processes = ProcessesWith(mark);
+    EXPECT_THAT(processes, SizeIs(Ge(3))) << "the run, its coordinator and its workers";
     // They go with it, a moment later.
-    const EndOf coordinator(run.Children("innerloop-coordinator"));
-    const EndOf workers(run.Children("innerloop-worker"));
+    const EndOf all(processes);
     run.Signal(SIGKILL);
     EXPECT_EQ(run.Wait().exit_code, -1);
   }
-  EXPECT_FALSE(AnyProcessMentions(folder));
+  EXPECT_THAT(ProcessesWith(mark), IsEmpty());
   EXPECT_EQ(undisturbed, Sha256Of(RunToEnd("innerloop", arguments)));
+  ExpectWentOn(folder);
 }
 
 }  // namespace

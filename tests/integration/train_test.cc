@@ -19,15 +19,19 @@
 namespace innerloop::integration {
 namespace {
 
+using ::testing::Ge;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::SizeIs;
 
 const std::vector<std::string> kShort = {
     "--workers", "2", "--set", "iterations=300", "--set", "evaluation.final.episodes=200"};
 
 TEST(Train, EndsWithOneObjectThatHoldsTheResult) {
-  const std::string folder = NewFolder();
-  const Outcome outcome = RunToEnd("innerloop", TrainArguments("sinusoid_maml", folder, kShort));
+  const std::string mark = NewMark();
+  const Outcome outcome =
+      RunToEnd("innerloop", TrainArguments("sinusoid_maml", NewFolder(), kShort), {mark});
   const nlohmann::json result = Result(outcome);
   EXPECT_EQ(result.at("state"), "SUCCEEDED");
   EXPECT_EQ(result.at("iterations"), 300);
@@ -48,7 +52,7 @@ TEST(Train, EndsWithOneObjectThatHoldsTheResult) {
   EXPECT_EQ(shown.at("job"), result.at("job"));
   EXPECT_EQ(shown.at("parameters"), 1 * 40 + 40 + 40 * 40 + 40 + 40 + 1);
   EXPECT_EQ(shown.at("parameters_sha256"), result.at("parameters_sha256"));
-  EXPECT_FALSE(AnyProcessMentions(folder));
+  EXPECT_THAT(ProcessesWith(mark), IsEmpty());
 }
 
 TEST(Train, ASecondCallShowsTheResultAndALargerNumberOfIterationsGoesOn) {
@@ -82,17 +86,19 @@ TEST(Train, AnotherSpecInTheSameFolderIsRefusedShowingTheDifference) {
 
 TEST(Train, AnInterruptLeavesARunThatGoesOn) {
   const std::string folder = NewFolder();
+  const std::string mark = NewMark();
   std::vector<std::string> longer = kShort;
   longer.insert(longer.end(), {"--set", "iterations=20000"});
   {
-    Process run("innerloop", PlainTrainArguments("sinusoid_maml", folder, longer));
+    Process run("innerloop", PlainTrainArguments("sinusoid_maml", folder, longer), {mark});
     ASSERT_NE(run.AwaitLine("meta-loss"), "");
+    EXPECT_THAT(ProcessesWith(mark), SizeIs(Ge(3))) << "the run, its coordinator and its workers";
     run.Signal(SIGINT);
     const Outcome outcome = run.Wait();
     EXPECT_EQ(outcome.exit_code, 130) << outcome.err;
     EXPECT_THAT(outcome.err, HasSubstr(folder)) << "it says how to go on";
   }
-  EXPECT_FALSE(AnyProcessMentions(folder));
+  EXPECT_THAT(ProcessesWith(mark), IsEmpty());
   const nlohmann::json result =
       Result(RunToEnd("innerloop", TrainArguments("sinusoid_maml", folder, longer)));
   EXPECT_EQ(result.at("iterations"), 20000);
@@ -128,9 +134,12 @@ TEST(Evaluate, AFileGivesTheNumbersOfItsJob) {
 
 TEST(Train, TheHistoryOfARunThatWasKilledCanBeReportedAndIsLeftAsItIs) {
   const std::string folder = NewFolder();
-  Process train("innerloop", PlainTrainArguments("sinusoid_maml", folder,
-                                                 {"--workers", "1", "--set", "iterations=100000000",
-                                                  "--set", "checkpoint.every_seconds=3600"}));
+  const std::string mark = NewMark();
+  Process train("innerloop",
+                PlainTrainArguments("sinusoid_maml", folder,
+                                    {"--workers", "1", "--set", "iterations=100000000", "--set",
+                                     "checkpoint.every_seconds=3600"}),
+                {mark});
   EXPECT_NE(train.AwaitLine("meta-loss"), "");
   // What was told is stored within a second, together with what else there is by then.
   const auto stored = [&folder] {
@@ -142,7 +151,7 @@ TEST(Train, TheHistoryOfARunThatWasKilledCanBeReportedAndIsLeftAsItIs) {
   }
   train.Signal(SIGKILL);
   train.Wait();
-  while (AnyProcessMentions(folder)) {
+  while (!ProcessesWith(mark).empty()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   const auto files = [&folder] {

@@ -98,6 +98,22 @@ TEST_F(CsvImportTest, CompressedFilesAreRead) {
   EXPECT_EQ(Import(Gzip(kTable), {.group = "who"}).value().features.size(), 12U);
 }
 
+TEST_F(CsvImportTest, ASmallFileCannotFillTheMemory) {
+  std::string alike = "a,mood\n";
+  std::string classes = alike;
+  for (int i = 0; i < 10'000; ++i) {
+    absl::StrAppend(&alike, "0,u\n");
+    absl::StrAppend(&classes, "0,u", i, "\n");
+  }
+  // A float and a number for each row; besides, where each row is a class, the classes' names.
+  EXPECT_TRUE(Import(Gzip(alike), {.max_bytes = 12 * 10'000 + 1000}).ok());
+  EXPECT_THAT(ErrorOf(Gzip(alike), {.max_bytes = 12 * 10'000 - 1}),
+              HasSubstr(": the rows up to here take more than 119999 bytes of memory, the most of "
+                        "one table; leave out rows or columns"));
+  EXPECT_THAT(ErrorOf(Gzip(classes), {.max_bytes = 12 * 10'000 + 1000}),
+              HasSubstr("take more than 121000 bytes of memory"));
+}
+
 TEST_F(CsvImportTest, RowsThatSpanThePiecesOfAFileAreWhole) {
   std::string text = "a,mood\n";
   for (int i = 0; i < 300'000; ++i) {

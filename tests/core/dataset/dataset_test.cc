@@ -240,6 +240,8 @@ TEST(Dataset, ContentThatDoesNotFitTogetherIsNotWritten) {
       {[](auto& c) { c.class_names[1] = "A/a"; }, "the class 'A/a' is there twice"},
       {[](auto& c) { c.class_names[1] = ""; }, "the name of a class has 0 bytes"},
       {[](auto& c) { c.class_names[1] = "\xFF"; }, "UTF-8"},
+      {[](auto& c) { c.preparation = {std::string(size_t{16} << 20, 'x')}; },
+       "the metadata 'preparation' has 16777220 bytes, more than 16777216"},
       {[](auto& c) { c.class_groups[1] = 2; }, "belongs to group 2; there are 2"},
       {[](auto& c) { c.class_groups.pop_back(); }, "2 classes have groups"},
       {[](auto& c) { c.splits["published"].test = {3}; }, "'published' has class 3; there are 3"},
@@ -314,6 +316,12 @@ TEST(Dataset, GroupedContentThatDoesNotFitTogetherIsNotWritten) {
   ExpectRefused(without_groups, "0 examples");
 }
 
+// Well-formed JSON.
+std::string Nested(int levels) {
+  return std::string(static_cast<size_t>(levels), '[') +
+         std::string(static_cast<size_t>(levels), ']');
+}
+
 // Files with a right checksum whose content is not a data set's.
 TEST(Dataset, ForgedFilesAreRefused) {
   const TemporaryFolder folder;
@@ -376,7 +384,16 @@ TEST(Dataset, ForgedFilesAreRefused) {
       {[](auto& v) { v.metadata["splits"] = R"({"a":{"train":[-1]}})"; }, "'splits' has another"},
       {[](auto& v) { v.metadata["class_names"] = "[1,2,3]"; }, "'class_names' has another form"},
       {[](auto& v) { v.metadata["class_names"] = "["; }, "'class_names' is no JSON"},
-      {[](auto& v) { v.metadata["class_names"] = std::string(1'000'000, '['); }, "is no JSON"},
+      {[](auto& v) { v.metadata["class_names"] = std::string(1'000'000, '['); }, "1 deep"},
+      {[](auto& v) { v.metadata["class_names"] = Nested(1'000'000); }, "'class_names' has arrays"},
+      {[](auto& v) { v.metadata["class_groups"] = Nested(2); }, "more than 1 deep"},
+      {[](auto& v) { v.metadata["splits"] = R"({"a":{"train":)" + Nested(1'000'000) + "}}"; },
+       "'splits' has arrays or objects inside one another more than 3 deep"},
+      {[](auto& v) { v.metadata["splits"] = R"({"a":{"train":[],"test":[]}})"; }, "another form"},
+      {[](auto& v) {
+         v.metadata["preparation"] = "[\"" + std::string(size_t{16} << 20, 'x') + "\"]";
+       },
+       "'preparation' has 16777220 bytes, more than 16777216"},
       {[](auto& v) { v.metadata["class_groups"] = "[0,0,4294967296]"; }, "another form"},
       {[](auto& v) { v.metadata["name"] = "../x"; }, "cannot be called '../x'"},
       {[](auto& v) { v.metadata["format"] = "innerloop-dataset-2"; }, "'innerloop-dataset-2'"},

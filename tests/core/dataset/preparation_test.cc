@@ -7,7 +7,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "core/dataset/csv_rows.h"
+#include "tests/core/dataset/sources.h"
 #include "tests/core/support/temporary_folder.h"
 
 namespace innerloop {
@@ -17,6 +19,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 
 v1::DataSetDescription DescriptionOf(const std::vector<int64_t>& shape,
                                      const std::vector<std::string>& preparation) {
@@ -109,6 +112,55 @@ TEST(CsvRowsTest, RowsKeepTheirOrderAndMayLackTargets) {
   EXPECT_THAT(rows.target_names, ElementsAre("y"));
   WriteFile(options.file, "x,y\n3,30\n1\n");
   EXPECT_THAT(std::string(ReadCsvRows(options).status().message()), HasSubstr("t.csv:3: "));
+}
+
+TEST(CsvRowsTest, RowsOfOneGroupAreTakenWithTheirPlacesInTheFile) {
+  const TemporaryFolder folder;
+  CsvImportOptions options;
+  options.file = folder.path() + "/t.csv";
+  options.features = {"x"};
+  options.group = "who";
+  WriteFile(options.file, "who,x\nann,1\nbob,2\nann,3\nbob,much\n");
+  const CsvRows rows = ReadCsvRows(options, "ann").value();
+  EXPECT_THAT(rows.features, ElementsAre(1, 3));
+  EXPECT_THAT(rows.places, ElementsAre(1, 3));
+  EXPECT_THAT(rows.groups, ElementsAre("ann", "ann"));
+  EXPECT_THAT(std::string(ReadCsvRows(options, "Ann").status().message()),
+              HasSubstr("t.csv: no row has 'Ann' in the column 'who'; the nearest of 2 is 'ann'"));
+  options.group = "whom";
+  EXPECT_THAT(std::string(ReadCsvRows(options, "ann").status().message()),
+              HasSubstr("t.csv:1: no column is called 'whom'"));
+  options.group = "who";
+  WriteFile(options.file, "who,x\n");
+  EXPECT_THAT(std::string(ReadCsvRows(options, "ann").status().message()),
+              HasSubstr("no rows follow the first line"));
+}
+
+TEST(CsvRowsTest, ASmallFileCannotFillTheMemory) {
+  const TemporaryFolder folder;
+  CsvImportOptions options;
+  options.file = folder.path() + "/t.csv.gz";
+  options.features = {"x"};
+  options.targets = {"mood"};
+  options.group = "who";
+  options.max_bytes = 1 << 20;
+  constexpr char kFull[] =
+      ": the rows up to here take more than 1048576 bytes of memory, the most of one table; leave "
+      "out rows or columns";
+  std::string alike = "who,x,mood\n";
+  std::string others = alike;
+  for (int i = 0; i < 40'000; ++i) {
+    absl::StrAppend(&alike, "ann,0,good\n");
+    absl::StrAppend(&others, "who", i, ",0,good\n");
+  }
+  WriteFile(options.file, Gzip(alike));
+  const std::string message(ReadCsvRows(options).status().message());
+  EXPECT_THAT(message, StartsWith(options.file));
+  EXPECT_THAT(message, HasSubstr(kFull));
+  WriteFile(options.file, Gzip(others));
+  EXPECT_THAT(std::string(ReadCsvRows(options, "ann").status().message()), HasSubstr(kFull));
+  options.max_bytes = kMaxInputs;
+  EXPECT_EQ(ReadCsvRows(options, "who7").value().count, 1);
 }
 
 }  // namespace

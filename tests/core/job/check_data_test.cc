@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -34,14 +35,27 @@ std::shared_ptr<const Dataset> Letters() {
   return *Dataset::Open(path);
 }
 
-v1::JobSpec Job(const Dataset& letters) {
+// Four classes of six one-pixel images, and one of two.
+std::shared_ptr<const Dataset> Uneven() {
+  DatasetContent content;
+  content.name = "uneven";
+  content.example_shape = {1, 1, 1};
+  content.class_names = {"a", "b", "c", "d", "small"};
+  content.labels = {0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4};
+  content.images.resize(content.labels.size());
+  const std::string path = ::testing::TempDir() + "/uneven.safetensors";
+  EXPECT_TRUE(WriteDataset(content, path).ok());
+  return *Dataset::Open(path);
+}
+
+v1::JobSpec Job(const Dataset& dataset) {
   v1::JobSpec spec;
   spec.mutable_model()->mutable_linear();
   v1::EpisodeTasks& tasks = *spec.mutable_tasks()->mutable_episodes();
-  tasks.set_dataset("letters");
+  tasks.set_dataset(dataset.name());
   tasks.set_ways(3);
   tasks.set_shots(1);
-  for (const std::string& name : letters.class_names()) {
+  for (const std::string& name : dataset.class_names()) {
     v1::ClassSplit::Names& names = *tasks.mutable_split()->mutable_names();
     *(name[0] == 'l' ? names.add_train() : names.add_test()) = name;
   }
@@ -51,14 +65,14 @@ v1::JobSpec Job(const Dataset& letters) {
   return spec;
 }
 
-absl::Status Check(const std::function<void(v1::JobSpec&)>& change) {
-  const std::shared_ptr<const Dataset> letters = Letters();
-  v1::JobSpec spec = Job(*letters);
+absl::Status Check(const std::function<void(v1::JobSpec&)>& change,
+                   const std::shared_ptr<const Dataset>& dataset = Letters()) {
+  v1::JobSpec spec = Job(*dataset);
   change(spec);
-  const v1::DataSetDescription description = letters->Describe();
+  const v1::DataSetDescription description = dataset->Describe();
   const auto resolved = ResolveJobSpec(spec, &description);
   EXPECT_TRUE(resolved.ok()) << resolved.status();
-  return CheckJobAgainstData(*resolved, *letters);
+  return CheckJobAgainstData(*resolved, *dataset);
 }
 
 TEST(CheckJobAgainstData, TakesAJobThatItsDataSuffice) {
@@ -123,16 +137,41 @@ TEST(CheckJobAgainstData, ProtocolsAreHeldAgainstTheDataAlone) {
             "protocol.ways is 500; the test split of 'letters' has 6 classes");
 }
 
+TEST(CheckJobAgainstData, OnlyClassesThatAreUsedNeedEnoughExamples) {
+  const auto train = [](const std::vector<std::string>& classes) {
+    return Check(
+        [&](v1::JobSpec& spec) {
+          v1::EpisodeTasks& tasks = *spec.mutable_tasks()->mutable_episodes();
+          tasks.set_ways(2);
+          tasks.set_shots(3);
+          v1::ClassSplit::Names& names = *tasks.mutable_split()->mutable_names();
+          names.mutable_train()->Assign(classes.begin(), classes.end());
+          names.clear_test();
+          names.add_test("c");
+          names.add_test("d");
+        },
+        Uneven());
+  };
+  EXPECT_EQ(train({"a", "b"}), absl::OkStatus());
+  EXPECT_EQ(train({"a", "b", "small"}).message(),
+            "tasks.episodes takes 3 shots and 1 query of each class; class 'small' of the training "
+            "split of 'uneven' has 2 examples");
+}
+
 TEST(CheckJobAgainstData, RotatedTrainingClassesCountFourTimes) {
-  const auto rotate = [](v1::EpisodeTasks::Rotations rotations) {
-    return Check([rotations](v1::JobSpec& spec) {
+  const auto rotate = [](v1::EpisodeTasks::Rotations rotations, uint32_t ways) {
+    return Check([=](v1::JobSpec& spec) {
       spec.mutable_evaluation()->set_skip_final(true);
-      spec.mutable_tasks()->mutable_episodes()->set_ways(12);
+      spec.mutable_tasks()->mutable_episodes()->set_ways(ways);
       spec.mutable_tasks()->mutable_episodes()->set_rotations(rotations);
     });
   };
-  EXPECT_FALSE(rotate(v1::EpisodeTasks::ROTATIONS_AUGMENT).ok());
-  EXPECT_TRUE(rotate(v1::EpisodeTasks::ROTATIONS_CLASSES).ok());
+  EXPECT_FALSE(rotate(v1::EpisodeTasks::ROTATIONS_AUGMENT, 12).ok());
+  EXPECT_TRUE(rotate(v1::EpisodeTasks::ROTATIONS_CLASSES, 12).ok());
+  // More than the whole data set has without rotations.
+  EXPECT_TRUE(rotate(v1::EpisodeTasks::ROTATIONS_CLASSES, 24).ok());
+  EXPECT_EQ(rotate(v1::EpisodeTasks::ROTATIONS_CLASSES, 25).message(),
+            "tasks.episodes.ways is 25; the training split of 'letters' has 24 classes");
 }
 
 TEST(CheckJobAgainstData, WithinGroupsTheLargestOneDecides) {

@@ -67,6 +67,7 @@ TEST(ExampleJobs, AllOfThemResolve) {
   v1::DataSetDescription images;
   images.set_sha256(std::string(64, 'a'));
   images.set_classes(1623);
+  images.set_examples(32460);
   images.set_smallest_class(20);
   for (const int64_t size : {28, 28, 1}) {
     images.add_example_shape(size);
@@ -100,6 +101,19 @@ TEST(LoadSplitFiles, TakesClassNamesWithoutRotations) {
   ASSERT_TRUE(LoadSplitFiles(spec, folder).ok());
   EXPECT_THAT(spec.tasks().episodes().split().names().train(),
               ElementsAre("Latin/character01", "Greek/character02"));
+}
+
+TEST(LoadSplitFiles, CutsNothingElseOffClassNames) {
+  const std::string folder = ::testing::TempDir();
+  std::ofstream(folder + "/names.txt") << "dogs/rottweiler\ndogs/rot\ndogs/rot90\ndogs/rot1800\n"
+                                       << "dogs/rot0x0\nrot000\na/rot090/b\na/rot090/b/rot270\n";
+  v1::JobSpec spec;
+  spec.mutable_tasks()->mutable_episodes()->mutable_split()->mutable_files()->set_train(
+      "names.txt");
+  ASSERT_TRUE(LoadSplitFiles(spec, folder).ok());
+  EXPECT_THAT(spec.tasks().episodes().split().names().train(),
+              ElementsAre("dogs/rottweiler", "dogs/rot", "dogs/rot90", "dogs/rot1800",
+                          "dogs/rot0x0", "rot000", "a/rot090/b"));
 }
 
 TEST(LoadSplitFiles, AMissingFileIsNamed) {

@@ -178,12 +178,13 @@ TEST(ResolveObjective, ATaskIsDrawnForTwoSupportSets) {
   digits.set_name("digits");
   digits.set_sha256(std::string(64, '1'));
   digits.set_classes(10);
+  digits.set_examples(200);
   digits.set_smallest_class(20);
   digits.add_example_shape(28);
   EXPECT_THAT(std::string(ResolveJobSpec(spec, &digits).status().message()),
               HasSubstr("training takes 20 shots (two support sets, for the contrastive term) and "
-                        "1 query per class; the smallest class of 'digits' has 20 examples"));
-  digits.set_smallest_class(21);
+                        "1 query per class; no class of 'digits' has more than 20 examples"));
+  digits.set_examples(201);
   const auto resolved = ResolveJobSpec(spec, &digits);
   EXPECT_TRUE(resolved.ok()) << resolved.status();
 }

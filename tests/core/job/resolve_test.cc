@@ -29,6 +29,7 @@ v1::DataSetDescription Digits() {
   digits.set_name("digits");
   digits.set_sha256(std::string(64, '1'));
   digits.set_classes(10);
+  digits.set_examples(230);
   digits.set_smallest_class(20);
   digits.add_example_shape(28);
   digits.add_example_shape(28);
@@ -205,9 +206,20 @@ INSTANTIATE_TEST_SUITE_P(
         BadSpec{"MoreWaysThanClasses",
                 [](auto& s) { s.mutable_tasks()->mutable_episodes()->set_ways(30); },
                 "tasks.episodes.ways is 30; the data set 'digits' has 10 classes", true},
-        BadSpec{"MoreExamplesThanAClassHas",
-                [](auto& s) { s.mutable_tasks()->mutable_episodes()->set_shots(20); },
-                "the smallest class of 'digits' has 20 examples", true},
+        BadSpec{"MoreWaysThanRotatedClasses",
+                [](auto& s) {
+                  v1::EpisodeTasks& tasks = *s.mutable_tasks()->mutable_episodes();
+                  tasks.set_rotations(v1::EpisodeTasks::ROTATIONS_CLASSES);
+                  tasks.set_ways(41);
+                },
+                "tasks.episodes.ways is 41; the data set 'digits' has 10 classes, 4 times as many "
+                "with their rotations",
+                true},
+        BadSpec{"MoreExamplesThanAnyClassHas",
+                [](auto& s) { s.mutable_tasks()->mutable_episodes()->set_shots(50); },
+                "training takes 50 shots and 1 query per class; no class of 'digits' has more than "
+                "50 examples",
+                true},
         BadSpec{
             "SplitLargerThanTheDataSet",
             [](auto& s) {
@@ -223,6 +235,19 @@ INSTANTIATE_TEST_SUITE_P(
                 [](auto& s) { s.mutable_evaluation()->mutable_final()->set_ways(4); },
                 "evaluation.final.ways is 4; the model has 5 outputs", true}),
     [](const auto& info) { return std::string(info.param.name); });
+
+// Of 10 classes one may have 50 examples; the others have 20.
+TEST(ResolveJobSpec, WhatOnlyTheDataTellIsLeftToTheData) {
+  const v1::DataSetDescription digits = Digits();
+  v1::JobSpec spec = Episodes();
+  v1::EpisodeTasks& tasks = *spec.mutable_tasks()->mutable_episodes();
+  tasks.set_shots(49);
+  EXPECT_EQ(ResolveJobSpec(spec, &digits).status(), absl::OkStatus());
+  tasks.set_shots(1);
+  tasks.set_ways(40);
+  tasks.set_rotations(v1::EpisodeTasks::ROTATIONS_CLASSES);
+  EXPECT_EQ(ResolveJobSpec(spec, &digits).status(), absl::OkStatus());
+}
 
 TEST(ResolveRandomMap, FillsInItsDefaultsAndSaysWhatIsOutOfRange) {
   v1::JobSpec spec = Sinusoid();
