@@ -65,7 +65,9 @@ mv "$work/ca-key.pem" "$CERTS/authority"
 
 cat >"$work/bin/docker-compose" <<'END'
 #!/bin/sh
-exec tar -C "$CERTS/user" -c ca.pem cert.pem key.pem
+# run ... -C /certs/ROLE -c ca.pem cert.pem key.pem
+while [ "$1" != -C ]; do shift; done
+exec tar -C "$CERTS/${2#/certs/}" -c ca.pem cert.pem key.pem
 END
 chmod +x "$work/bin/docker-compose"
 mkdir "$work/here"
@@ -73,6 +75,11 @@ cd "$work/here"
 "$tree/deploy/compose/client-files.sh" mine | grep -q "$work/here/mine" || fail "it does not say where the files are"
 cmp mine/key.pem "$CERTS/user/key.pem" || fail "a relative folder does not hold the files"
 "$tree/deploy/compose/client-files.sh" mine >/dev/null || fail "a second time is refused"
+"$tree/deploy/compose/client-files.sh" elsewhere worker | grep -q -- "--tls-cert cert.pem" || fail "it does not say how a worker elsewhere is started"
+cmp elsewhere/key.pem "$CERTS/worker/key.pem" || fail "a worker's folder does not hold the worker's files"
+if "$tree/deploy/compose/client-files.sh" mine coordinator 2>/dev/null; then fail "the coordinator's key is given away"; fi
+HOME=$work/home "$tree/deploy/compose/client-files.sh" >/dev/null || fail "without a folder it fails"
+cmp "$work/home/.config/innerloop/cert.pem" "$CERTS/user/cert.pem" || fail "the client's own folder does not hold the files"
 rm "$CERTS"/*/*.pem
 certificates
 kept=$(sha256sum mine/*)

@@ -1,6 +1,8 @@
 # How the coordinator and the workers are.
 include "layout";
 
+def by_job(expr; more): by_job(expr; more; "");
+
 def dashboard: board("innerloop-fleet"; "Fleet"; "How the coordinator and the workers are: slots, shards, bytes, restarts, disk, checkpoints.";
   [];
   [ row("Now"),
@@ -18,7 +20,7 @@ def dashboard: board("innerloop-fleet"; "Fleet"; "How the coordinator and the wo
       [ query("time() - process_start_time_seconds{job=\"innerloop-coordinator\"}"; "{{instance}}") ]),
 
     row("Workers"),
-    stacked("Workers by state"; "none"; 8; "Lost ones are those of the last ten minutes.";
+    stacked("Workers by state"; "none"; 8; "Lost ones are those of the last ten minutes, without those that had said that they leave.";
       [ query("sum by (state) (innerloop_workers)"; "{{state}}") ]),
     stacked("Slots"; "none"; 8; "Compute threads of the connected workers.";
       [ query("sum by (state) (innerloop_slots)"; "{{state}}") ]),
@@ -28,7 +30,7 @@ def dashboard: board("innerloop-fleet"; "Fleet"; "How the coordinator and the wo
       [ query("sum(increase(innerloop_workers_connected_total[5m]))"; "connected"),
         query("sum by (reason) (increase(innerloop_workers_gone_total[5m]))"; "{{reason}}") ]),
     lines("Restarts"; "none"; 8; "How often the process behind an address was started anew in the last 15 minutes.";
-      [ query("changes(process_start_time_seconds[15m])"; "{{job}} {{instance}}") ]),
+      [ query("changes(process_start_time_seconds{job=~\"innerloop-.*\"}[15m])"; "{{job}} {{instance}}") ]),
     lines("Attempts to reconnect"; "none"; 8; "Attempts of each worker to connect to the coordinator, beyond its first, in the last five minutes.";
       [ query("increase(innerloop_worker_reconnects_total[5m])"; "{{instance}}") ]),
 

@@ -4,9 +4,10 @@ def source: { type: "prometheus", uid: "${datasource}" };
 
 # A PromQL query and the legend of its series.
 def query(expr; legend): { expr: expr, legendFormat: legend };
-# For queries that keep the label `job`: the job's name joins it, and both make the legend, with `more` behind them.
-def by_job(expr; more):
-  query("(" + expr + ") * on (instance, job) group_left (name) innerloop_job_info"; ("{{name}} {{job}} " + more) | rtrimstr(" "));
+# For queries that keep the label `job`: the job's name joins it, and both make the legend, with `more` behind them. `jobs` are left, e.g.
+# "{name=\"a\"}"; "": all.
+def by_job(expr; more; jobs):
+  query("(" + expr + ") * on (instance, job) group_left (name) innerloop_job_info" + jobs; ("{{name}} {{job}} " + more) | rtrimstr(" "));
 
 def row(title): { type: "row", title: title, collapsed: false, panels: [], width: 24, height: 1 };
 

@@ -1,6 +1,8 @@
 # How jobs learn.
 include "layout";
 
+def by_job(expr; more): by_job(expr; more; "{name=~\"$name\"}");
+
 def of_job: "{job=~\"$job\"}";
 def after: "{job=~\"$job\", schedule=\"periodic\", adaptation=\"after\"}";
 
