@@ -53,7 +53,7 @@ absl::Status CoordinatorImpl::DeleteEnded(const std::string& id) {
     taken = jobs_.extract(id);
   }
   deps_.recorder.Forget(id);
-  if (const absl::Status deleted = DeleteStored(id); !deleted.ok()) {
+  if (absl::Status deleted = DeleteStored(id); !deleted.ok()) {
     absl::MutexLock lock(&mu_);
     jobs_.insert(std::move(taken));
     return deleted;

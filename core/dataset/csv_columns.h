@@ -27,7 +27,7 @@ bool ParseDecimal(const std::string& cell, double& number);
 absl::StatusOr<float> NumberOf(const std::string& cell, const std::string& column);
 
 // What a text takes where it is kept.
-inline uint64_t BytesOfText(const std::string& text) { return sizeof(text) + text.size(); }
+inline uint64_t BytesOfText(const std::string& text) { return sizeof(std::string) + text.size(); }
 // INVALID_ARGUMENT when the rows up to here take more than `most` bytes.
 absl::Status CheckBytes(uint64_t bytes, uint64_t most);
 
