@@ -88,7 +88,9 @@ def check(read, events):
         for measure in evaluation["steps"] if evaluation else []:
             tag = f"evaluation/{evaluation['split']}/loss/step_{measure['step']}"
             found = [value for _, step, value in scalars[tag] if step == evaluation["iteration"]]
-            assert len(found) == 1 and abs(found[0] - measure["loss"]) <= 1e-5 * abs(measure["loss"]), (tag, found, measure)
+            # Twice where the version was evaluated again because the coordinator died before its best checkpoint was written; the same then.
+            assert len(found) in (1, 2), (tag, found, measure)
+            assert all(abs(value - measure["loss"]) <= 1e-5 * abs(measure["loss"]) for value in found), (tag, found, measure)
     specifications = read["texts"]["job/specification"]
     assert any("inner_steps: 2" in text and text.startswith("    name: ") for text in specifications), specifications
     return len(points)

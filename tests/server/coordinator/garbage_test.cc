@@ -14,6 +14,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::IsSupersetOf;
 using ::testing::UnorderedElementsAre;
 
 class GarbageTest : public ::testing::Test {
@@ -108,7 +109,8 @@ TEST_F(GarbageTest, OfEndedJobsTheLastAndTheBestCheckpointStay) {
   request.set_checkpoints(true);
   EXPECT_THAT(Collect(request), ElementsAre("checkpoint " + id + "@2", "checkpoint " + id + "@6"));
   EXPECT_THAT(Checkpoints(id), ElementsAre(4, 10));
-  EXPECT_EQ(Checkpoints(running), of_running) << "a running job needs its checkpoints";
+  // The recorder may be writing another one.
+  EXPECT_THAT(Checkpoints(running), IsSupersetOf(of_running)) << "a running job needs them";
   EXPECT_THAT(Collect(request), IsEmpty());
 }
 
